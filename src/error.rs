@@ -1,0 +1,382 @@
+//! What can go wrong, who is at fault and where: [`Error`], [`ErrorKind`], [`Class`], [`Location`].
+//!
+//! The lowest module of the crate: it imports nothing of it.
+
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
+
+/// Why an unpack was refused or failed, with the place in the layer.
+///
+/// Match on [`kind`](Error::kind) or [`class`](Error::class), never on the text.
+/// An error can be cloned and compared, so that a test can compare the whole value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Error(Box<Inner>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Inner {
+    kind: ErrorKind,
+    detail: Cow<'static, str>,
+    location: Location,
+    layer: Option<u64>,
+    limit: Option<LimitHit>,
+    errno: Option<i32>,
+    partially_applied: PartiallyApplied,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum PartiallyApplied {
+    No,
+    Yes,
+}
+
+impl Error {
+    /// Makes an error of `kind`; `detail` says what was found, not where.
+    pub(crate) fn new(kind: ErrorKind, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self(Box::new(Inner {
+            kind,
+            detail: detail.into(),
+            location: Location::default(),
+            layer: None,
+            limit: None,
+            errno: None,
+            partially_applied: PartiallyApplied::No,
+        }))
+    }
+
+    /// Makes the error of a limit that was reached; `limit` is its name in [`Limits`](crate::Limits), `value` its setting.
+    pub(crate) fn limit_exceeded(limit: &'static str, value: u64) -> Self {
+        Self::over(ErrorKind::LimitExceeded, limit, value)
+    }
+
+    /// Makes an error of `kind` that also names the limit which was reached.
+    pub(crate) fn over(kind: ErrorKind, limit: &'static str, value: u64) -> Self {
+        let mut error = Self::new(kind, format!("over the limit {limit} = {value}"));
+        error.0.limit = Some(LimitHit { name: limit, value });
+        error
+    }
+
+    /// Makes an [`ErrorKind::Io`] from an error of the operating system or of the caller's reader.
+    pub(crate) fn io(doing: &str, source: &std::io::Error) -> Self {
+        let mut error = Self::new(ErrorKind::Io, format!("{doing}: {source}"));
+        error.0.errno = source.raw_os_error();
+        error
+    }
+
+    /// Adds the offset in the uncompressed stream, in bytes, unless one is known already.
+    #[must_use]
+    pub(crate) fn at_offset(mut self, offset: u64) -> Self {
+        self.0.location.offset.get_or_insert(offset);
+        self
+    }
+
+    /// Adds the entry's index, counted from 0, unless one is known already.
+    #[must_use]
+    pub(crate) fn in_entry(mut self, entry: u64) -> Self {
+        self.0.location.entry.get_or_insert(entry);
+        self
+    }
+
+    /// Adds the entry's path, unless one is known already.
+    #[must_use]
+    pub(crate) fn with_path(mut self, path: &[u8]) -> Self {
+        self.0.location.path.get_or_insert_with(|| path.to_vec());
+        self
+    }
+
+    /// Adds every part of `location` that is not known yet.
+    #[must_use]
+    pub(crate) fn located(mut self, location: &Location) -> Self {
+        let own = &mut self.0.location;
+        own.entry = own.entry.or(location.entry);
+        own.offset = own.offset.or(location.offset);
+        if own.path.is_none() {
+            own.path.clone_from(&location.path);
+        }
+        self
+    }
+
+    /// Adds the layer's index, counted from 0, unless one is known already.
+    #[must_use]
+    pub(crate) fn in_layer(mut self, layer: u64) -> Self {
+        self.0.layer.get_or_insert(layer);
+        self
+    }
+
+    /// Says that entries before the failing one stay on disk: in-place use.
+    #[must_use]
+    pub(crate) fn after_partial_apply(mut self) -> Self {
+        self.0.partially_applied = PartiallyApplied::Yes;
+        self
+    }
+
+    /// What happened.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// Who is at fault.
+    #[must_use]
+    pub fn class(&self) -> Class {
+        self.0.kind.class()
+    }
+
+    /// Where in the layer.
+    #[must_use]
+    pub fn location(&self) -> &Location {
+        &self.0.location
+    }
+
+    /// The index of the layer, counted from 0 in the order of the calls to apply.
+    #[must_use]
+    pub fn layer(&self) -> Option<u64> {
+        self.0.layer
+    }
+
+    /// The limit that was reached, for [`Class::Limit`].
+    #[must_use]
+    pub fn limit(&self) -> Option<LimitHit> {
+        self.0.limit
+    }
+
+    /// The operating system's error number, for [`ErrorKind::Io`].
+    #[must_use]
+    pub fn errno(&self) -> Option<i32> {
+        self.0.errno
+    }
+
+    /// Whether entries before the failing one stay on disk: only after in-place use, which cannot be undone.
+    #[must_use]
+    pub fn partially_applied(&self) -> bool {
+        self.0.partially_applied == PartiallyApplied::Yes
+    }
+
+    /// What was found, without kind and place.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.0.detail
+    }
+}
+
+impl fmt::Display for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.kind.as_str(), self.detail)?;
+        if let Some(layer) = self.layer {
+            write!(f, " (layer {layer})")?;
+        }
+        if let Some(entry) = self.location.entry {
+            write!(f, " in entry {entry}")?;
+        }
+        if let Some(path) = &self.location.path {
+            write!(f, " \"{}\"", escape_path(path))?;
+        }
+        if let Some(offset) = self.location.offset {
+            write!(f, " at offset {offset}")?;
+        }
+        if self.partially_applied == PartiallyApplied::Yes {
+            f.write_str("; the destination is partially applied")?;
+        }
+        Ok(())
+    }
+}
+
+/// A limit that was reached: its name in [`Limits`](crate::Limits) and its setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct LimitHit {
+    /// The field of [`Limits`](crate::Limits).
+    pub name: &'static str,
+    /// The value it was set to, in the field's unit.
+    pub value: u64,
+}
+
+/// A place in a layer: whatever of it is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Location {
+    /// The index of the entry, counted from 0; extension headers belong to the entry after them.
+    pub entry: Option<u64>,
+    /// The offset in the uncompressed stream, in bytes.
+    pub offset: Option<u64>,
+    /// The entry's path, cleaned where it could be, else the bytes found.
+    pub path: Option<Vec<u8>>,
+}
+
+/// Escapes a path for a message or for JSON: bytes that are not UTF-8 and control characters become `\xHH`.
+///
+/// A backslash stays one, so the result is for people; the exact bytes go beside it (`path_hex`).
+#[must_use]
+pub fn escape_path(path: &[u8]) -> String {
+    let mut text = String::with_capacity(path.len());
+    for chunk in path.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            if c.is_control() {
+                let mut utf8 = [0; 4];
+                c.encode_utf8(&mut utf8).bytes().for_each(|byte| push_hex_escape(&mut text, byte));
+            } else {
+                text.push(c);
+            }
+        }
+        chunk.invalid().iter().for_each(|byte| push_hex_escape(&mut text, *byte));
+    }
+    text
+}
+
+fn push_hex_escape(text: &mut String, byte: u8) {
+    // Writing to a String cannot fail.
+    write!(text, "\\x{byte:02x}").unwrap_or_default();
+}
+
+/// Who is at fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub enum Class {
+    /// The layer asks for what it must not have under this policy.
+    Hostile,
+    /// The layer is not well formed.
+    Corrupt,
+    /// The bytes are not the ones that were claimed.
+    Mismatch,
+    /// A limit was reached.
+    Limit,
+    /// The layer needs what this crate, the filesystem or the caller's privilege does not offer.
+    Unsupported,
+    /// The operating system or the caller's reader failed.
+    Io,
+    /// The caller cancelled.
+    Cancelled,
+}
+
+impl Class {
+    /// The name, as in JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hostile => "Hostile",
+            Self::Corrupt => "Corrupt",
+            Self::Mismatch => "Mismatch",
+            Self::Limit => "Limit",
+            Self::Unsupported => "Unsupported",
+            Self::Io => "Io",
+            Self::Cancelled => "Cancelled",
+        }
+    }
+}
+
+/// Declares [`ErrorKind`] with the class and the meaning of each kind in one table.
+macro_rules! error_kinds {
+    ($($kind:ident $class:ident $doc:literal,)*) => {
+        /// What happened. The name is the `kind` of the JSON form.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+        #[non_exhaustive]
+        pub enum ErrorKind { $(#[doc = $doc] $kind,)* }
+
+        impl ErrorKind {
+            /// Every kind.
+            pub const ALL: &'static [Self] = &[$(Self::$kind,)*];
+
+            /// Who is at fault.
+            #[must_use]
+            pub fn class(self) -> Class {
+                match self { $(Self::$kind => Class::$class,)* }
+            }
+
+            /// The name, as in JSON.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$kind => stringify!($kind),)* }
+            }
+        }
+    };
+}
+
+error_kinds! {
+    PathTraversal Hostile "A name holds a `..` component.",
+    AbsolutePath Hostile "A name starts with `/` and the policy wants relative ones.",
+    InvalidName Hostile "A name is empty, or holds a NUL.",
+    NameTooLong Limit "A component is over 255 bytes, or a path over `path_bytes`.",
+    RootReplaced Hostile "The root entry is not a directory.",
+    SymlinkEscape Hostile "A symlink's target is absolute or climbs above the root, and the policy wants neither.",
+    SymlinkInPath Hostile "A parent of the entry is a symlink and the policy wants none.",
+    SymlinkLoop Hostile "More than 40 symlinks on the way to a parent.",
+    InvalidLinkTarget Hostile "A link's target is empty, holds a NUL, or is too long.",
+    HardlinkEscape Hostile "A hardlink's target is not a name below the root.",
+    HardlinkTargetMissing Corrupt "A hardlink's target is neither in the tree nor later in the layer.",
+    HardlinkToSymlink Hostile "A hardlink's target is a symlink and the policy wants a regular file.",
+    HardlinkToSpecial Hostile "A hardlink's target is a directory, or another kind that the policy does not link.",
+    NotADirectory Hostile "A parent of the entry is there and is no directory.",
+    DeviceNode Hostile "A device, and the policy wants none.",
+    SpecialFile Hostile "A FIFO, and the policy wants none.",
+    InvalidWhiteout Hostile "A `.wh.` name that hides nothing sensible, or stands where no marker may.",
+    OverlaySmuggling Hostile "A ready-made overlayfs whiteout: a character device 0:0.",
+    ForbiddenXattr Hostile "An extended attribute outside the allow-list, and the policy wants none.",
+    ForbiddenMode Hostile "Mode bits that the policy does not allow.",
+    BadMode Corrupt "A mode field holds more than permission bits.",
+    NumberOutOfRange Corrupt "A number is negative or too large for its field's meaning.",
+    BadNumber Corrupt "A number field is not a number.",
+    BadHeader Corrupt "A block is not a tar header.",
+    BadChecksum Corrupt "A header's checksum is wrong.",
+    TypeConflict Hostile "The name and the type of an entry contradict each other.",
+    SizeOnNonRegular Hostile "A type that has no body declares one.",
+    SizeConflict Hostile "Two sizes for one entry differ.",
+    PaxMalformed Corrupt "A PAX record breaks the grammar.",
+    PaxConflict Hostile "Two extension records for one entry contradict each other.",
+    PaxGlobal Hostile "A global PAX header sets what only an entry may set.",
+    DanglingExtension Corrupt "An extension header has no entry after it.",
+    UnsupportedType Unsupported "An unknown or unsupported typeflag.",
+    SparseMalformed Corrupt "A sparse map is incomplete, or not ascending, or does not fit its sizes.",
+    Truncated Corrupt "The archive ends too early.",
+    TrailingData Corrupt "Bytes after the end.",
+    BadCompression Corrupt "The compressed stream is not well formed, or ends too early.",
+    WindowTooLarge Limit "A zstd frame wants a larger window than `zstd_window`.",
+    MediaTypeMismatch Mismatch "The blob is not of the declared media type.",
+    UnsupportedMediaType Unsupported "A media type that is not one of a layer, or an encrypted one.",
+    LimitExceeded Limit "A limit was reached; `Error::limit` names it.",
+    DuplicateEntry Hostile "A second entry of the same name, and the policy wants none.",
+    DigestMismatch Mismatch "The blob's digest is not the claimed one.",
+    DiffIdMismatch Mismatch "The digest of the uncompressed layer is not the claimed one.",
+    LayerCountMismatch Mismatch "The number of layers is not the number that was claimed.",
+    SizeMismatch Mismatch "The blob's size is not the claimed one.",
+    BadDigest Corrupt "A digest is not `sha256:` or `sha512:` with lower-case hex of the right length.",
+    AmbiguousManifest Hostile "A document can be read in two ways.",
+    ManifestMalformed Corrupt "A document is not what its media type says.",
+    LayoutSymlink Hostile "A blob of an image layout is not a regular file.",
+    MountCrossing Hostile "The way to a parent leads into another mount.",
+    ParentMissing Corrupt "A parent is missing and the policy makes none.",
+    UnmappedId Unsupported "An owner outside the mapped ranges.",
+    XattrUnsupported Unsupported "An extended attribute that the filesystem or the caller's privilege refuses.",
+    LowerRequired Unsupported "The entry needs the lower layers, which were not given.",
+    Cancelled Cancelled "The caller cancelled.",
+    DeadlineExceeded Limit "The deadline passed.",
+    Io Io "The operating system or the caller's reader failed.",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_escaped_for_people_and_never_ambiguous_about_control_bytes() {
+        assert_eq!(escape_path(b"plain/\xc3\xa9"), "plain/\u{e9}");
+        assert_eq!(escape_path(b"a\nb\x1b[2J\xff\x7f"), "a\\x0ab\\x1b[2J\\xff\\x7f");
+        assert_eq!(escape_path("\u{85}".as_bytes()), "\\xc2\\x85");
+    }
+
+    #[test]
+    fn a_known_place_is_not_overwritten() {
+        let error = Error::new(ErrorKind::BadNumber, "size").at_offset(512).at_offset(0).in_entry(1).with_path(b"a");
+        let whole = Location { entry: Some(9), offset: Some(9), path: Some(b"z".to_vec()) };
+        assert_eq!(error.clone().located(&whole), error);
+        assert_eq!(error.to_string(), "BadNumber: size in entry 1 \"a\" at offset 512");
+    }
+
+    #[test]
+    fn a_limit_names_itself_and_its_value() {
+        let error = Error::limit_exceeded("entries", 7);
+        assert_eq!(error.limit(), Some(LimitHit { name: "entries", value: 7 }));
+        assert_eq!(error.class(), Class::Limit);
+        assert_eq!(error.to_string(), "LimitExceeded: over the limit entries = 7");
+    }
+}

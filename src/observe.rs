@@ -1,0 +1,368 @@
+//! What an unpack tells: [`Event`]s for everything skipped or changed, [`Progress`], [`LayerReport`], and the caller's [`CancelToken`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::digest::Digest;
+use crate::error::{Error, ErrorKind, Location};
+
+/// Declares [`Reason`] with the meaning of each in one table.
+macro_rules! reasons {
+    ($($reason:ident $doc:literal,)*) => {
+        /// Why something of a layer was skipped, changed or read generously.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[cfg_attr(feature = "serde", derive(serde::Serialize))]
+        #[non_exhaustive]
+        pub enum Reason { $(#[doc = $doc] $reason,)* }
+
+        impl Reason {
+            /// Every reason.
+            pub const ALL: &'static [Self] = &[$(Self::$reason,)*];
+
+            /// The name, as in JSON.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$reason => stringify!($reason),)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    AbsoluteNameStripped "The leading `/` of a name was stripped.",
+    TrailingSlashStripped "The trailing `/` of a name that is no directory was stripped.",
+    LongNameTwice "GNU and PAX records gave the same long name.",
+    ExtensionRepeated "Two extension headers of one kind for one entry: the last was taken.",
+    PaxKeyRepeated "A PAX key stood twice: the last was taken.",
+    SizeFromPax "The PAX size differs from the header's: PAX was taken.",
+    ExtensionInV7Header "A PAX header came in a v7 header block.",
+    GlobalPaxIgnored "A key of a global PAX header was ignored.",
+    SignedChecksum "A header's checksum is a sum of signed bytes.",
+    BlankNumber "A blank number field was read as 0.",
+    EmptyPaxValue "An empty PAX value unset a standard key.",
+    UnknownPaxKey "A PAX key that is not known was ignored.",
+    PaxKeyDropped "A PAX key that is never applied was dropped (ACL as text, SELinux label, file flags).",
+    ModeTypeBits "File type bits in a mode field were ignored.",
+    EndOfArchiveMissing "The archive ended without two zero blocks.",
+    TrailingDataIgnored "Bytes after the end of the archive were hashed and ignored.",
+    TrailingZeros "Zeros after the last gzip member were ignored.",
+    EmptyBlob "The blob is empty, and so is the layer.",
+    DuplicateEntry "An earlier entry of the layer stood at the same place and was replaced.",
+    NonDirectoryReplaced "Something that is no directory was replaced by a directory that an entry needs.",
+    ImplicitParent "A directory was made that has no entry.",
+    DeviceSkipped "A device was skipped.",
+    UnknownTypeSkipped "An entry of an unknown type was skipped.",
+    AufsMetadataSkipped "An AUFS metadata entry (`.wh..wh.`) was skipped.",
+    OddMarker "A whiteout that is not an empty regular file was honoured.",
+    HardlinkToSkipped "A hardlink was skipped because its target was.",
+    HardlinkToItself "A hardlink to its own name was ignored.",
+    HardlinkMetadataIgnored "A hardlink's header disagrees with its inode, which was kept.",
+    HardlinkSuperseded "A hardlink that waited for its target was dropped: a later entry took its name.",
+    SpecialBitsStripped "setuid, setgid or sticky bits were stripped.",
+    OwnerSquashed "An owner that has no mapping was squashed.",
+    XattrDropped "An extended attribute outside the allow-list was dropped.",
+    XattrOnSpecialDropped "An extended attribute of a symlink, FIFO or device was dropped.",
+    XattrUnsupported "The filesystem or the caller's privilege refused an extended attribute.",
+    TimeClamped "A time was clamped to what the filesystem holds.",
+}
+
+/// One thing skipped, changed or read generously, with its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Why.
+    pub reason: Reason,
+    /// Where.
+    pub location: Location,
+    /// What, where the reason alone does not say it: the key, the old and the new value. May be empty.
+    pub detail: String,
+}
+
+/// What becomes of a layer that is readable but not quite as the format wants it: the columns of the dialect rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Oddities {
+    /// Refuse it: for archives with no right to surprise.
+    Refuse,
+    /// Read it in the one documented way, with an event: real images hold all of them.
+    Tolerate,
+}
+
+/// Collects the events of a parser, which knows offsets but neither entry nor path.
+#[derive(Debug)]
+pub(crate) struct Notes {
+    oddities: Oddities,
+    events: Vec<Event>,
+}
+
+impl Notes {
+    pub(crate) fn new(oddities: Oddities) -> Self {
+        Self { oddities, events: Vec::new() }
+    }
+
+    /// Notes something odd at `offset`: an event with `reason` where oddities are tolerated, else an error of `kind`.
+    pub(crate) fn odd(&mut self, reason: Reason, kind: ErrorKind, offset: u64, detail: impl Into<String>) -> Result<(), Error> {
+        match self.oddities {
+            Oddities::Refuse => Err(Error::new(kind, detail.into()).at_offset(offset)),
+            Oddities::Tolerate => {
+                self.note(reason, offset, detail);
+                Ok(())
+            }
+        }
+    }
+
+    /// Notes an event that no policy refuses.
+    pub(crate) fn note(&mut self, reason: Reason, offset: u64, detail: impl Into<String>) {
+        let location = Location { offset: Some(offset), ..Location::default() };
+        self.events.push(Event { reason, location, detail: detail.into() });
+    }
+
+    /// Gives the events collected since the last call.
+    pub(crate) fn take(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+}
+
+/// How far an apply is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// The layer, counted from 0.
+    pub layer: u64,
+    /// Bytes read from the blob.
+    pub blob_bytes: u64,
+    /// Bytes decoded.
+    pub decoded_bytes: u64,
+    /// Entries seen.
+    pub entries: u64,
+}
+
+/// Hears what happens, as it happens, on the thread that applies.
+pub trait Observer {
+    /// Hears each event: all of them, whatever [`Limits::events`](crate::Limits) says.
+    fn event(&mut self, layer: u64, event: &Event) {
+        let _ = (layer, event);
+    }
+
+    /// Hears the progress, after each piece of decoded bytes (256 KiB at most).
+    fn progress(&mut self, progress: &Progress) {
+        let _ = progress;
+    }
+}
+
+/// Cancels an unpack from another thread. Clones share one switch.
+///
+/// Checked between pieces of decoded bytes: it cannot interrupt the caller's `Read`.
+#[derive(Clone, Debug, Default)]
+pub struct CancelToken(Arc<AtomicBool>);
+
+impl CancelToken {
+    /// Makes a token that is not cancelled.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Cancels. Cannot be taken back.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether [`cancel`](Self::cancel) was called on a clone.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.is_cancelled() { Err(Error::new(ErrorKind::Cancelled, "cancelled by the caller")) } else { Ok(()) }
+    }
+}
+
+/// The events of one layer: an exact count for each reason, the first ones in full.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+pub struct Events {
+    counts: BTreeMap<Reason, u64>,
+    first: Vec<Event>,
+}
+
+impl Events {
+    /// How often each reason occurred. Exact.
+    #[must_use]
+    pub fn counts(&self) -> &BTreeMap<Reason, u64> {
+        &self.counts
+    }
+
+    /// How often `reason` occurred. Exact.
+    #[must_use]
+    pub fn count(&self, reason: Reason) -> u64 {
+        self.counts.get(&reason).copied().unwrap_or(0)
+    }
+
+    /// The first events in full, [`Limits::events`](crate::Limits) at most.
+    #[must_use]
+    pub fn first(&self) -> &[Event] {
+        &self.first
+    }
+
+    /// Counts `event` and keeps it if fewer than `cap` are kept.
+    pub(crate) fn record(&mut self, event: Event, cap: u64) {
+        let count = self.counts.entry(event.reason).or_insert(0);
+        *count = count.saturating_add(1);
+        if crate::convert::len_u64(self.first.len()) < cap {
+            self.first.push(event);
+        }
+    }
+}
+
+/// What one layer was and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct LayerReport {
+    /// The digest of the blob's bytes, by the claimed algorithm, else SHA-256.
+    pub blob_digest: Digest,
+    /// The size of the blob, in bytes.
+    pub blob_bytes: u64,
+    /// The digest of the uncompressed bytes, by the claimed algorithm, else SHA-256.
+    pub diff_id: Digest,
+    /// The size of the uncompressed stream, in bytes.
+    pub decoded_bytes: u64,
+    /// How the blob was compressed.
+    pub compression: Compression,
+    /// What of it was claimed by the caller and so was verified.
+    pub verified: Verified,
+    /// Entries of the layer by what became of them.
+    pub entries: EntryCounts,
+    /// The sum of the logical sizes of the files written, in bytes.
+    pub file_bytes: u64,
+    /// Everything skipped, changed or read generously.
+    pub events: Events,
+}
+
+/// How a blob is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "lowercase"))]
+#[non_exhaustive]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// gzip (RFC 1952), any number of members.
+    Gzip,
+    /// Zstandard (RFC 8878), any number of frames.
+    Zstd,
+}
+
+/// Which claims were made and matched.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Verified {
+    /// The blob's digest, if claimed.
+    pub blob_digest: Option<Digest>,
+    /// The blob's size, if claimed.
+    pub blob_bytes: Option<u64>,
+    /// The digest of the uncompressed bytes, if claimed.
+    pub diff_id: Option<Digest>,
+}
+
+/// Entries by what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct EntryCounts {
+    /// All entries, whatever became of them.
+    pub total: u64,
+    /// Regular files made.
+    pub files: u64,
+    /// Directory entries applied.
+    pub directories: u64,
+    /// Symlinks made.
+    pub symlinks: u64,
+    /// Hardlinks made.
+    pub hardlinks: u64,
+    /// FIFOs made.
+    pub fifos: u64,
+    /// Devices made.
+    pub devices: u64,
+    /// Whiteouts honoured, opaque ones among them.
+    pub whiteouts: u64,
+    /// Entries skipped, each with an event.
+    pub skipped: u64,
+}
+
+#[cfg(feature = "serde")]
+mod json {
+    use serde::ser::{Serialize, SerializeStruct, Serializer};
+
+    use super::{Event, Location};
+    use crate::error::{Error, escape_path};
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn location<S: SerializeStruct>(out: &mut S, place: &Location) -> Result<(), S::Error> {
+        out.serialize_field("entry", &place.entry)?;
+        out.serialize_field("offset", &place.offset)?;
+        out.serialize_field("path", &place.path.as_deref().map(escape_path))?;
+        out.serialize_field("path_hex", &place.path.as_deref().map(hex))
+    }
+
+    impl Serialize for Event {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let mut out = serializer.serialize_struct("Event", 6)?;
+            out.serialize_field("reason", &self.reason)?;
+            location(&mut out, &self.location)?;
+            out.serialize_field("detail", &self.detail)?;
+            out.end()
+        }
+    }
+
+    /// `class kind message layer entry offset path path_hex limit errno partially_applied`.
+    impl Serialize for Error {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let mut out = serializer.serialize_struct("Error", 11)?;
+            out.serialize_field("class", &self.class())?;
+            out.serialize_field("kind", &self.kind())?;
+            out.serialize_field("message", self.detail())?;
+            out.serialize_field("layer", &self.layer())?;
+            location(&mut out, self.location())?;
+            out.serialize_field("limit", &self.limit())?;
+            out.serialize_field("errno", &self.errno())?;
+            out.serialize_field("partially_applied", &self.partially_applied())?;
+            out.end()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(reason: Reason) -> Event {
+        Event { reason, location: Location::default(), detail: String::new() }
+    }
+
+    #[test]
+    fn counts_stay_exact_when_no_more_events_are_kept() {
+        let mut events = Events::default();
+        for _ in 0..5 {
+            events.record(event(Reason::BlankNumber), 2);
+        }
+        events.record(event(Reason::OddMarker), 2);
+        assert_eq!(events.count(Reason::BlankNumber), 5);
+        assert_eq!(events.count(Reason::OddMarker), 1);
+        assert_eq!(events.count(Reason::EmptyBlob), 0);
+        assert_eq!(events.first(), [event(Reason::BlankNumber), event(Reason::BlankNumber)]);
+    }
+
+    #[test]
+    fn a_clone_of_a_token_cancels_the_original() {
+        let token = CancelToken::new();
+        assert_eq!(token.check(), Ok(()));
+        token.clone().cancel();
+        assert_eq!(token.check().map_err(|e| e.kind()), Err(ErrorKind::Cancelled));
+    }
+}
