@@ -1,0 +1,8 @@
+//! From the caller's bytes to verified, decoded bytes: what is claimed of a blob, how it is decoded, and the proof that every claim matched.
+//!
+//! In scope: digests and sizes of both sides, gzip and zstd, the thread that decodes ahead. Out of scope: what the decoded bytes mean
+//! (`archive`), and opening files: a blob is whatever the caller gives.
+
+mod expect;
+
+pub use expect::Expect;
