@@ -4,5 +4,8 @@
 //! (`archive`), and opening files: a blob is whatever the caller gives.
 
 mod expect;
+mod frame;
+mod gzip;
+mod magic;
 
 pub use expect::Expect;
