@@ -3,9 +3,18 @@
 //! In scope: digests and sizes of both sides, gzip and zstd, the thread that decodes ahead. Out of scope: what the decoded bytes mean
 //! (`archive`), and opening files: a blob is whatever the caller gives.
 
+mod decode;
 mod expect;
 mod frame;
 mod gzip;
 mod magic;
+mod output;
+mod reader;
+mod sniff;
+mod stop;
+#[cfg(test)]
+mod tests;
 
 pub use expect::Expect;
+pub(crate) use reader::{BlobStream, BlobSummary, LayerProof, hash_blob};
+pub(crate) use stop::{Deadline, Stop};
