@@ -9,6 +9,7 @@ mod frame;
 mod gzip;
 mod magic;
 mod output;
+mod pipeline;
 mod reader;
 mod sniff;
 mod stop;
@@ -16,5 +17,6 @@ mod stop;
 mod tests;
 
 pub use expect::Expect;
+pub(crate) use pipeline::{Counts, drive};
 pub(crate) use reader::{BlobStream, BlobSummary, LayerProof, hash_blob};
 pub(crate) use stop::{Deadline, Stop};

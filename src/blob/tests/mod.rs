@@ -3,6 +3,7 @@
 
 mod end;
 mod gzip;
+mod pipeline;
 mod reader;
 mod zstd;
 
