@@ -79,3 +79,39 @@ fn dockers_plain_type_is_sniffed_and_the_oci_one_is_not() {
     oci.gives(LAYER, LAYER);
     oci.fails(&gz(LAYER), ErrorKind::MediaTypeMismatch);
 }
+
+/// Damages a blob in a few places: flips, cuts, insertions, repetitions.
+fn damaged(blob: &[u8], random: &mut Random) -> Vec<u8> {
+    let mut blob = blob.to_vec();
+    for _ in 0..random.next() % 3 + 1 {
+        let at = random.next() as usize % blob.len().max(1);
+        match random.next() % 5 {
+            0 => blob.truncate(at),
+            1 => blob.insert(at, random.next() as u8),
+            2 => blob.extend_from_within(at..),
+            3 if at < blob.len() => drop(blob.remove(at)),
+            _ => blob.iter_mut().skip(at).take(1).for_each(|byte| *byte ^= 1 << (at % 8)),
+        }
+    }
+    blob
+}
+
+#[test]
+fn damaged_blobs_have_one_outcome_however_they_are_cut() {
+    let mut random = Random(11);
+    let sources = [
+        [gz(LAYER), gz(b"x"), vec![0; 5]].concat(),
+        [zst(LAYER), skippable(b"abc"), zst(b"x")].concat(),
+        [skippable(b""), zst(LAYER)].concat(),
+    ];
+    for _ in 0..300 {
+        for source in &sources {
+            let blob = damaged(source, &mut random);
+            for ask in
+                [Ask::anything(), Ask::anything().strict(), Ask::of(Expect::dangerous_unverified().size(100)).limit("total_bytes", 80)]
+            {
+                ask.outcome(&blob);
+            }
+        }
+    }
+}

@@ -35,9 +35,7 @@ fn drive_with<R: Read + Send>(count: usize, source: R, ask: &Ask, refuse: usize)
 #[track_caller]
 fn same_in_both<R: Read + Send>(source: impl Fn() -> R, ask: &Ask, refuse: usize) -> Seen {
     let inline = drive_with(1, source(), ask, refuse);
-    for count in [2, 5] {
-        assert!(drive_with(count, source(), ask, refuse) == inline, "{count} threads: {:?}", inline.1);
-    }
+    assert!(drive_with(2, source(), ask, refuse) == inline, "{:?}", inline.1);
     inline
 }
 
@@ -71,7 +69,7 @@ impl Read for Slow<'_> {
 
 fn layer() -> Vec<u8> {
     let mut random = Random(3);
-    [random.bytes(400_000), vec![0; 900_000], LAYER.repeat(12_000), random.bytes(200_000)].concat()
+    [random.bytes(150_000), vec![0; 600_000], LAYER.repeat(6_000), random.bytes(100_000)].concat()
 }
 
 #[test]
@@ -79,7 +77,7 @@ fn both_shapes_give_the_same_pieces_and_results_whatever_the_reads() {
     let layer = layer();
     for blob in [layer.clone(), gz(&layer), zst(&layer), gz(b""), Vec::new(), [gz(&layer), vec![0; 9]].concat()] {
         let mut lengths = Vec::new();
-        for step in [1 << 20, 4096, 1001] {
+        for step in [1 << 20, 1001] {
             let (pieces, result) = same_in_both(|| Slow { blob: &blob, step, then: Then::End }, &Ask::anything(), usize::MAX);
             let decoded: Vec<u8> = pieces.iter().flat_map(|piece| piece.0.clone()).collect();
             assert!(decoded == if blob.len() < 100 { &b""[..] } else { &layer[..] });
@@ -107,7 +105,7 @@ fn both_shapes_give_the_same_error_of_every_kind() {
         (anything(), [&zip[..200_000], &[0xff; 4000]].concat(), ErrorKind::BadCompression),
         (anything(), [&zip[..], b"x"].concat(), ErrorKind::TrailingData),
         (anything().limit("total_bytes", 1_000_000), zip.clone(), ErrorKind::LimitExceeded),
-        (anything().limit("blob_bytes", 300_000), zstandard.clone(), ErrorKind::LimitExceeded),
+        (anything().limit("blob_bytes", 200_000), zstandard.clone(), ErrorKind::LimitExceeded),
         (anything().limit("members", 1), zip.repeat(2), ErrorKind::LimitExceeded),
         (anything().limit("zstd_window", 1024), zstandard, ErrorKind::WindowTooLarge),
         (anything().strict(), Vec::new(), ErrorKind::Truncated),
