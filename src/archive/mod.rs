@@ -19,6 +19,8 @@ mod number;
 mod parser;
 mod pax;
 mod sparse;
+#[cfg(test)]
+mod tests;
 mod xattr;
 
 pub use number::Timestamp;
