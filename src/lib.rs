@@ -1,6 +1,7 @@
 //! Unpacks tar archives and container-image layers that nobody trusts.
 
-#[allow(dead_code, unused_imports)]
+mod apply;
+mod archive;
 mod blob;
 mod convert;
 mod digest;
@@ -14,6 +15,7 @@ mod root;
 mod stage;
 mod unpacker;
 
+pub use archive::{Timestamp, TrailingData, Xattr};
 pub use blob::Expect;
 pub use digest::{Algorithm, Digest, Hasher, chain_id};
 pub use entry::{AbsoluteNames, Device, DeviceKind, Entry, EntryKind, EntryPath, HiddenName, Metadata, Name, SymlinkTarget, Whiteout};

@@ -248,14 +248,15 @@ impl Unpacker {
     }
 
     fn report(&mut self, proof: LayerProof, end: EndOfArchive, summary: &BlobSummary, applied: Applied) -> LayerReport {
+        let (diff_id, verified) = (proof.diff_id(), proof.verified());
         self.layers.push(LayerVerified::new(proof, end));
         LayerReport {
             blob_digest: summary.blob_digest,
             blob_bytes: summary.blob_bytes,
-            diff_id: summary.diff_id,
+            diff_id,
             decoded_bytes: summary.decoded_bytes,
             compression: summary.compression,
-            verified: summary.verified,
+            verified,
             entries: applied.counts,
             file_bytes: applied.file_bytes,
             events: self.log.end(),

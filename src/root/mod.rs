@@ -193,13 +193,18 @@ impl Stat {
             uid: stat.st_uid,
             gid: stat.st_gid,
             links: wide(stat.st_nlink),
-            mtime: Timestamp::new(stat.st_mtime.into(), nanos).unwrap_or_default(),
+            mtime: Timestamp::new(signed(stat.st_mtime), nanos).unwrap_or_default(),
             device: wide(stat.st_rdev),
         }
     }
 }
 
 /// The fields of `struct stat` differ in width between architectures.
+fn signed(field: impl TryInto<i64>) -> i64 {
+    field.try_into().unwrap_or_default()
+}
+
+/// As [`signed`], without sign.
 fn wide(field: impl TryInto<u64>) -> u64 {
     field.try_into().unwrap_or(u64::MAX)
 }
