@@ -65,6 +65,7 @@ reasons! {
     XattrOnSpecialDropped "An extended attribute of a symlink, FIFO or device was dropped.",
     XattrUnsupported "The filesystem or the caller's privilege refused an extended attribute.",
     TimeClamped "A time was clamped to what the filesystem holds.",
+    TimeNotRestored "A directory that was only passed through and is not the caller's keeps its new time.",
 }
 
 /// One thing skipped, changed or read generously, with its place.

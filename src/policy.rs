@@ -362,6 +362,16 @@ impl Policy {
 
     /// Gives the metadata to apply, with an event for each change.
     pub(crate) fn judge_metadata(&self, entry: Entry, caller: Owner) -> Result<Judged, Error> {
+        match entry.kind() {
+            // A marker makes nothing.
+            EntryKind::Whiteout(_) => return Ok(Judged { entry, owner: None, events: Vec::new() }),
+            // The inode keeps its own: the header's are only compared.
+            EntryKind::Hardlink(_) => {
+                let owner = self.owner(entry.metadata(), caller).unwrap_or_default();
+                return Ok(Judged { entry, owner, events: Vec::new() });
+            }
+            _ => {}
+        }
         let mut events = Events { entry: &entry, list: Vec::new() };
         let metadata = entry.metadata();
         let mut kept = Vec::with_capacity(metadata.xattrs.len());
@@ -384,7 +394,7 @@ impl Policy {
             SpecialBits::Keep if squashed => 0o6000,
             SpecialBits::Keep => 0,
         };
-        if metadata.mode & stripped != 0 && !matches!(entry.kind(), EntryKind::Symlink(_) | EntryKind::Hardlink(_)) {
+        if metadata.mode & stripped != 0 && !matches!(entry.kind(), EntryKind::Symlink(_)) {
             events.note(Reason::SpecialBitsStripped, format!("mode {:o}", metadata.mode));
         }
         let events = events.list;

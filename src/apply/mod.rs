@@ -51,8 +51,6 @@ pub(crate) struct Applier {
     file_bytes: u64,
     deferred_bytes: u64,
     written: Written,
-    /// Entries of this layer that were skipped, by path.
-    skipped: std::collections::HashSet<Vec<u8>>,
     deferred: Deferred,
     open: Option<OpenFile>,
 }
@@ -80,7 +78,6 @@ impl Applier {
             file_bytes: 0,
             deferred_bytes: 0,
             written: Written::new(),
-            skipped: std::collections::HashSet::new(),
             deferred: Deferred::default(),
             open: None,
         })
@@ -111,7 +108,6 @@ impl Applier {
         self.counts = EntryCounts::default();
         self.file_bytes = 0;
         self.written = Written::new();
-        self.skipped.clear();
         self.open = None;
         Ok(())
     }

@@ -44,8 +44,9 @@ impl Root {
             let raw = [prefix, format!("{random:016x}").as_bytes()].concat();
             let name = Name::new(&raw).ok_or_else(|| Error::new(ErrorKind::NameTooLong, "the name of the staging directory"))?;
             let Made::New(dir) = self.make_directory(&self.top, name)? else { continue };
-            let prepared = self.prepare_private(dir);
-            match prepared {
+            match self.prepare_private(dir) {
+                // Before it was locked it could be taken for a leftover.
+                Ok(root) if self.top.stat_of(name)?.map(|stat| stat.id) != Some(root.top.id()) => {}
                 Ok(root) => return Ok(PrivateDir { root, name: raw }),
                 Err(error) => {
                     self.remove(&self.top, name, &mut Unheard)?;
