@@ -7,6 +7,8 @@ mod mount;
 mod remove;
 mod resolve;
 mod staging;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use attributes::{Attributes, caller};
 pub(crate) use create::{Made, NewFile};

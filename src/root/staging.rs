@@ -93,7 +93,7 @@ impl Root {
         Ok(())
     }
 
-    fn publish_over_empty(&self, from: Name<'_>, to: Name<'_>) -> Result<(), Error> {
+    pub(super) fn publish_over_empty(&self, from: Name<'_>, to: Name<'_>) -> Result<(), Error> {
         rustix::fs::mkdirat(&self.top.fd, to.as_bytes(), Mode::RWXU).map_err(failed("moving the tree to its final name"))?;
         rustix::fs::renameat(&self.top.fd, from.as_bytes(), &self.top.fd, to.as_bytes()).map_err(|errno| {
             // Only an empty directory is removed: ours, if it still is one.
