@@ -97,12 +97,13 @@ fn differences<'a>(ours: Option<&Fields<'a>>, theirs: Option<&Fields<'a>>) -> Ve
     all.filter(|(_, our, their)| our != their).collect()
 }
 
-/// Whether the archive has an entry for the path: `entry`, `implicit`, or `implicit-root`.
+/// Whether the archive has an entry for the path: `entry` or `implicit`, and for the tree itself `root` or `implicit-root`.
 fn place(path: &str, entries: &BTreeSet<String>) -> &'static str {
-    match path {
-        _ if entries.contains(path) => "entry",
-        "." => "implicit-root",
-        _ => "implicit",
+    match (path, entries.contains(path)) {
+        (".", true) => "root",
+        (".", false) => "implicit-root",
+        (_, true) => "entry",
+        (_, false) => "implicit",
     }
 }
 
