@@ -216,6 +216,73 @@ impl Events {
     }
 }
 
+/// Passes events to the report of the layer and to the caller's observer.
+pub(crate) struct Log {
+    layer: u64,
+    cap: u64,
+    events: Events,
+    /// The entry that is worked on.
+    location: Location,
+    observer: Box<dyn Observer + Send>,
+}
+
+/// Hears nothing.
+struct Silent;
+
+impl Observer for Silent {}
+
+impl Log {
+    pub(crate) fn new(cap: u64) -> Self {
+        Self { layer: 0, cap, events: Events::default(), location: Location::default(), observer: Box::new(Silent) }
+    }
+
+    pub(crate) fn set_observer(&mut self, observer: Box<dyn Observer + Send>) {
+        self.observer = observer;
+    }
+
+    /// Begins a layer.
+    pub(crate) fn begin(&mut self, layer: u64) {
+        self.layer = layer;
+        self.events = Events::default();
+        self.location = Location::default();
+    }
+
+    /// Says which entry is worked on.
+    pub(crate) fn set_location(&mut self, location: Location) {
+        self.location = location;
+    }
+
+    /// The entry that is worked on.
+    pub(crate) fn location(&self) -> &Location {
+        &self.location
+    }
+
+    /// Notes something about the entry that is worked on.
+    pub(crate) fn note(&mut self, reason: Reason, detail: impl Into<String>) {
+        self.record(Event { reason, location: self.location.clone(), detail: detail.into() });
+    }
+
+    pub(crate) fn record(&mut self, event: Event) {
+        self.observer.event(self.layer, &event);
+        self.events.record(event, self.cap);
+    }
+
+    pub(crate) fn progress(&mut self, progress: &Progress) {
+        self.observer.progress(progress);
+    }
+
+    /// Gives the events of the layer.
+    pub(crate) fn end(&mut self) -> Events {
+        std::mem::take(&mut self.events)
+    }
+}
+
+impl std::fmt::Debug for Log {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Log").field("layer", &self.layer).field("events", &self.events).finish_non_exhaustive()
+    }
+}
+
 /// What one layer was and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]

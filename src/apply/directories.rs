@@ -1,0 +1,261 @@
+//! Every directory that an unpack met, and the attributes it is to have in the end: a table, a few dozen bytes for each, no handle.
+
+use std::collections::HashMap;
+
+use crate::archive::{Timestamp, Xattr};
+use crate::convert::len_u64;
+use crate::entry::Name;
+use crate::error::{Error, ErrorKind};
+use crate::limits::Limits;
+use crate::root::{ObjectId, Removal, Stat};
+
+/// The number of a directory in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct NodeId(u32);
+
+impl NodeId {
+    /// The root.
+    pub(super) const TOP: Self = Self(0);
+
+    fn index(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+/// What a directory is to have in the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Final {
+    pub(super) mode: Mode,
+    pub(super) mtime: Timestamp,
+}
+
+/// The mode of a directory in the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// As it stands: the directory was only passed through.
+    AsFound,
+    /// This one.
+    Set(u32),
+}
+
+/// Whether what is made in a directory takes something over from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Inheritance {
+    /// Known to hand nothing down.
+    Nothing,
+    /// It may have a default ACL or the setgid bit.
+    Possible,
+}
+
+#[derive(Debug)]
+struct Node {
+    parent: NodeId,
+    /// Where its name starts in `names`; the next node's start ends it.
+    name_start: u64,
+    name_len: u8,
+    alive: bool,
+    depth: u32,
+    id: ObjectId,
+    last: Final,
+    inheritance: Inheritance,
+    /// The last layer that put something at or below it, counted from 1.
+    touched: u32,
+    /// The last layer that had an entry for it, counted from 1; 0 for none.
+    entry: u32,
+}
+
+/// The table.
+#[derive(Debug)]
+pub(super) struct Directories {
+    nodes: Vec<Node>,
+    names: Vec<u8>,
+    by_id: HashMap<ObjectId, NodeId>,
+    default_acls: HashMap<NodeId, Xattr>,
+    /// The current layer, counted from 1.
+    layer: u32,
+}
+
+impl Directories {
+    /// Starts with the root.
+    pub(super) fn new(top: &Stat, last: Final, inheritance: Inheritance) -> Self {
+        let node = Node {
+            parent: NodeId::TOP,
+            name_start: 0,
+            name_len: 0,
+            alive: true,
+            depth: 0,
+            id: top.id,
+            last,
+            inheritance,
+            touched: 0,
+            entry: 0,
+        };
+        let by_id = HashMap::from([(top.id, NodeId::TOP)]);
+        Self { nodes: vec![node], names: Vec::new(), by_id, default_acls: HashMap::new(), layer: 0 }
+    }
+
+    /// Begins the next layer: what earlier ones wrote is lower from now on.
+    pub(super) fn next_layer(&mut self) {
+        self.layer = self.layer.saturating_add(1);
+    }
+
+    /// Gives the directory's number if it was met before.
+    pub(super) fn find(&self, id: ObjectId) -> Option<NodeId> {
+        self.by_id.get(&id).copied()
+    }
+
+    /// Adds the directory `name` of `parent`.
+    pub(super) fn add(
+        &mut self,
+        (parent, name): (NodeId, Name<'_>),
+        id: ObjectId,
+        last: Final,
+        inheritance: Inheritance,
+        limits: &Limits,
+    ) -> Result<NodeId, Error> {
+        let depth = self.node(parent)?.depth.saturating_add(1);
+        if u64::from(depth) > limits.depth {
+            return Err(Error::limit_exceeded("depth", limits.depth));
+        }
+        let number = u32::try_from(self.nodes.len()).map_err(|_| Error::limit_exceeded("entries", limits.entries))?;
+        let name_len = u8::try_from(name.as_bytes().len()).map_err(|_| internal("a name over 255 bytes"))?;
+        let name_start = len_u64(self.names.len());
+        self.names.extend_from_slice(name.as_bytes());
+        self.nodes.push(Node { parent, name_start, name_len, alive: true, depth, id, last, inheritance, touched: 0, entry: 0 });
+        self.by_id.insert(id, NodeId(number));
+        Ok(NodeId(number))
+    }
+
+    /// Marks the directory and those above it as used by this layer, so that a whiteout spares them.
+    pub(super) fn touch(&mut self, node: NodeId) -> Result<(), Error> {
+        let (layer, mut at) = (self.layer, node);
+        loop {
+            let node = self.node_mut(at)?;
+            if node.touched == layer {
+                return Ok(());
+            }
+            node.touched = layer;
+            if at == NodeId::TOP {
+                return Ok(());
+            }
+            at = node.parent;
+        }
+    }
+
+    /// Gives the directory's number if this layer used it.
+    pub(super) fn touched(&self, id: ObjectId) -> Option<NodeId> {
+        self.find(id).filter(|node| self.node(*node).is_ok_and(|node| node.touched == self.layer))
+    }
+
+    /// Marks that this layer has an entry for the directory.
+    pub(super) fn set_entry(&mut self, node: NodeId) -> Result<(), Error> {
+        let layer = self.layer;
+        self.node_mut(node).map(|node| node.entry = layer)
+    }
+
+    /// Whether this layer has an entry for the directory.
+    pub(super) fn has_entry(&self, node: NodeId) -> bool {
+        self.node(node).is_ok_and(|node| node.entry == self.layer)
+    }
+
+    /// Whether any layer had an entry for the directory.
+    pub(super) fn ever_had_entry(&self, node: NodeId) -> bool {
+        self.node(node).is_ok_and(|node| node.entry != 0)
+    }
+
+    /// Sets what the directory is to have in the end.
+    pub(super) fn set_last(&mut self, node: NodeId, last: Final) -> Result<(), Error> {
+        self.node_mut(node).map(|node| node.last = last)
+    }
+
+    /// What the directory is to have in the end.
+    pub(super) fn last(&self, node: NodeId) -> Result<Final, Error> {
+        self.node(node).map(|node| node.last)
+    }
+
+    /// Sets or takes away the default ACL that the directory is to have in the end; gives the change of memory, in bytes.
+    pub(super) fn set_default_acl(&mut self, node: NodeId, acl: Option<Xattr>) -> (u64, u64) {
+        let len = |acl: &Xattr| len_u64(acl.value.len()).saturating_add(ACL_OVERHEAD);
+        let added = acl.as_ref().map_or(0, len);
+        let freed = match acl {
+            Some(acl) => self.default_acls.insert(node, acl),
+            None => self.default_acls.remove(&node),
+        };
+        (added, freed.as_ref().map_or(0, len))
+    }
+
+    /// The default ACL that the directory is to have in the end.
+    pub(super) fn default_acl(&self, node: NodeId) -> Option<&Xattr> {
+        self.default_acls.get(&node)
+    }
+
+    /// Whether what is made in the directory takes something over from it.
+    pub(super) fn inheritance(&self, node: NodeId) -> Inheritance {
+        self.node(node).map_or(Inheritance::Possible, |node| node.inheritance)
+    }
+
+    /// Which object the directory is.
+    pub(super) fn id(&self, node: NodeId) -> Result<ObjectId, Error> {
+        self.node(node).map(|node| node.id)
+    }
+
+    /// The directory's name in the one above; none for the root.
+    pub(super) fn name(&self, node: NodeId) -> Option<Name<'_>> {
+        let node = self.node(node).ok()?;
+        let start = usize::try_from(node.name_start).ok()?;
+        let end = start.checked_add(usize::from(node.name_len))?;
+        Name::new(self.names.get(start..end)?)
+    }
+
+    /// The directories from below the root down to this one.
+    pub(super) fn chain(&self, node: NodeId) -> Result<Vec<NodeId>, Error> {
+        let mut chain = Vec::new();
+        let mut at = node;
+        while at != NodeId::TOP {
+            chain.push(at);
+            at = self.node(at)?.parent;
+        }
+        chain.reverse();
+        Ok(chain)
+    }
+
+    /// The path of the directory, for messages.
+    pub(super) fn path(&self, node: NodeId) -> Vec<u8> {
+        let chain = self.chain(node).unwrap_or_default();
+        let names: Vec<&[u8]> = chain.iter().filter_map(|node| self.name(*node)).map(Name::as_bytes).collect();
+        names.join(&b'/')
+    }
+
+    /// The directories that are still there, each before the ones above it; the root last.
+    pub(super) fn deepest_first(&self) -> impl Iterator<Item = NodeId> + use<> {
+        let alive: Vec<u32> = (0..u32::MAX).zip(&self.nodes).filter(|(_, node)| node.alive).map(|(number, _)| number).collect();
+        // A directory is added after the one above it.
+        alive.into_iter().rev().map(NodeId)
+    }
+
+    fn node(&self, node: NodeId) -> Result<&Node, Error> {
+        self.nodes.get(node.index()).ok_or_else(|| internal("a directory that is not in the table"))
+    }
+
+    fn node_mut(&mut self, node: NodeId) -> Result<&mut Node, Error> {
+        self.nodes.get_mut(node.index()).ok_or_else(|| internal("a directory that is not in the table"))
+    }
+}
+
+impl Removal for Directories {
+    fn directory_removed(&mut self, id: ObjectId) {
+        if let Some(node) = self.by_id.remove(&id) {
+            self.default_acls.remove(&node);
+            if let Ok(node) = self.node_mut(node) {
+                node.alive = false;
+            }
+        }
+    }
+}
+
+/// What a default ACL costs beside its bytes.
+const ACL_OVERHEAD: u64 = 128;
+
+fn internal(what: &'static str) -> Error {
+    Error::new(ErrorKind::Io, what)
+}

@@ -1,0 +1,72 @@
+//! The attributes that directories get in the end: deepest first, each opened again without following anything.
+
+use super::directories::{Mode, NodeId};
+use super::objects::clamped;
+use super::{Applier, Ground};
+use crate::entry::Owner;
+use crate::error::{Error, Location};
+use crate::observe::Log;
+use crate::root::{Attributes as _, Dir};
+
+/// Proves that every directory of the tree has its final attributes.
+#[must_use]
+#[derive(Debug)]
+pub(crate) struct TreeComplete(());
+
+impl Applier {
+    /// Completes a staged tree.
+    pub(crate) fn complete(mut self, log: &mut Log) -> Result<TreeComplete, Error> {
+        self.finish_directories(log)?;
+        Ok(TreeComplete(()))
+    }
+
+    /// Gives every directory of the table its final attributes; the root last.
+    pub(super) fn finish_directories(&mut self, log: &mut Log) -> Result<(), Error> {
+        let mut way: Vec<(NodeId, Dir)> = Vec::new();
+        for node in self.directories.deepest_first() {
+            let location = Location { path: Some(self.directories.path(node)), ..Location::default() };
+            log.set_location(location);
+            self.finish_directory(node, &mut way, log).map_err(|error| error.located(log.location()))?;
+        }
+        Ok(())
+    }
+
+    fn finish_directory(&self, node: NodeId, way: &mut Vec<(NodeId, Dir)>, log: &mut Log) -> Result<(), Error> {
+        let dir = if node == NodeId::TOP {
+            if self.ground == Ground::Staged && !self.directories.ever_had_entry(node) {
+                let owner: Option<Owner> = self.policy.implicit_owner(self.caller)?;
+                owner.map_or(Ok(()), |owner| self.root.top().set_owner(owner))?;
+            }
+            self.root.top().clone()
+        } else {
+            let above = self.go_to_parent(node, way)?;
+            // Entered by its name first, so that it is known to be the one.
+            self.enter_node(&above, node)?;
+            let name = self.directories.name(node).ok_or_else(|| Error::new(crate::error::ErrorKind::Io, "a directory without a name"))?;
+            self.root.open_directory(&above, name)?
+        };
+        let last = self.directories.last(node)?;
+        if let Some(acl) = self.directories.default_acl(node) {
+            self.set_xattr(&dir, acl, log)?;
+        }
+        if let Mode::Set(mode) = last.mode {
+            dir.set_mode(mode)?;
+        }
+        clamped(dir.set_time(last.mtime)?, log);
+        Ok(())
+    }
+
+    /// Opens the directory above `node`; the way there is kept for the next one.
+    fn go_to_parent(&self, node: NodeId, way: &mut Vec<(NodeId, Dir)>) -> Result<Dir, Error> {
+        let mut chain = self.directories.chain(node)?;
+        chain.pop();
+        let shared = way.iter().zip(&chain).take_while(|((on_way, _), wanted)| on_way == *wanted).count();
+        way.truncate(shared);
+        for step in chain.into_iter().skip(shared) {
+            let here = way.last().map_or(self.root.top(), |(_, dir)| dir);
+            let next = self.enter_node(here, step)?;
+            way.push((step, next));
+        }
+        Ok(way.last().map_or_else(|| self.root.top().clone(), |(_, dir)| dir.clone()))
+    }
+}

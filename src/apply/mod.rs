@@ -1,0 +1,191 @@
+//! Applies vetted entries to a tree, in merged form: replacement, whiteouts, hardlinks, attributes in the order that the
+//! kernel forces. Everything reaches the disk through [`Root`].
+
+mod directories;
+mod finish;
+mod links;
+mod objects;
+mod parents;
+mod whiteouts;
+mod written;
+
+use crate::archive::Timestamp;
+use crate::entry::{Entry, EntryKind, Owner};
+use crate::error::{Error, ErrorKind};
+use crate::layer::Sink;
+use crate::observe::{EntryCounts, Log, Reason};
+use crate::policy::{Judged, Policy};
+use crate::root::{Attributes as _, Root, caller};
+use directories::{Directories, Final, Inheritance, Mode};
+use links::Deferred;
+use objects::OpenFile;
+use parents::Cache;
+use written::Written;
+
+pub(crate) use finish::TreeComplete;
+
+/// Mode of a directory that has no entry.
+const IMPLICIT_MODE: u32 = 0o755;
+
+/// What the tree is that is written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ground {
+    /// A new, empty directory of our own: directory attributes wait for the whole tree.
+    Staged,
+    /// A directory of the caller's with whatever is in it: directory attributes wait for the end of the layer.
+    InPlace,
+}
+
+/// Applies the layers of one tree.
+#[derive(Debug)]
+pub(crate) struct Applier {
+    root: Root,
+    policy: Policy,
+    caller: Owner,
+    ground: Ground,
+    directories: Directories,
+    cache: Cache,
+    /// Objects made in this layer.
+    objects: u64,
+    counts: EntryCounts,
+    file_bytes: u64,
+    deferred_bytes: u64,
+    written: Written,
+    /// Entries of this layer that were skipped, by path.
+    skipped: std::collections::HashSet<Vec<u8>>,
+    deferred: Deferred,
+    open: Option<OpenFile>,
+}
+
+/// What an apply did to the tree.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Applied {
+    pub(crate) counts: EntryCounts,
+    pub(crate) file_bytes: u64,
+}
+
+impl Applier {
+    pub(crate) fn new(root: Root, policy: Policy, ground: Ground) -> Result<Self, Error> {
+        let root = root.with_resolver(policy.resolver)?;
+        let directories = Self::ground_directories(&root, ground)?;
+        Ok(Self {
+            root,
+            policy,
+            caller: caller(),
+            ground,
+            directories,
+            cache: Cache::default(),
+            objects: 0,
+            counts: EntryCounts::default(),
+            file_bytes: 0,
+            deferred_bytes: 0,
+            written: Written::new(),
+            skipped: std::collections::HashSet::new(),
+            deferred: Deferred::default(),
+            open: None,
+        })
+    }
+
+    fn ground_directories(root: &Root, ground: Ground) -> Result<Directories, Error> {
+        let top = root.top().stat()?;
+        Ok(match ground {
+            Ground::Staged => Directories::new(&top, implicit_last(), Inheritance::Nothing),
+            Ground::InPlace => {
+                let inherits = top.mode & 0o2000 != 0 || root.top().has_default_acl()?;
+                let inheritance = if inherits { Inheritance::Possible } else { Inheritance::Nothing };
+                Directories::new(&top, Final { mode: Mode::AsFound, mtime: top.mtime }, inheritance)
+            }
+        })
+    }
+
+    /// Begins a layer: what is there is lower from now on.
+    pub(crate) fn begin_layer(&mut self) -> Result<(), Error> {
+        if self.ground == Ground::InPlace {
+            // What stands there may have changed since the last layer.
+            self.directories = Self::ground_directories(&self.root, self.ground)?;
+            self.deferred_bytes = 0;
+        }
+        self.directories.next_layer();
+        self.cache.clear();
+        self.objects = 0;
+        self.counts = EntryCounts::default();
+        self.file_bytes = 0;
+        self.written = Written::new();
+        self.skipped.clear();
+        self.open = None;
+        Ok(())
+    }
+
+    /// Ends the layer: the hardlinks that waited, and in place the attributes of directories.
+    pub(crate) fn end_layer(&mut self, log: &mut Log) -> Result<Applied, Error> {
+        self.make_deferred_links(log)?;
+        if self.ground == Ground::InPlace {
+            self.finish_directories(log)?;
+        }
+        Ok(Applied { counts: self.counts, file_bytes: self.file_bytes })
+    }
+
+    /// Takes `bytes` from the memory that may wait for the end.
+    fn reserve(&mut self, added: u64, freed: u64) -> Result<(), Error> {
+        let limit = self.policy.limits.deferred_bytes;
+        self.deferred_bytes = self.deferred_bytes.saturating_add(added).saturating_sub(freed);
+        if self.deferred_bytes > limit { Err(Error::limit_exceeded("deferred_bytes", limit)) } else { Ok(()) }
+    }
+}
+
+impl Sink for Applier {
+    fn entry(&mut self, judged: Judged, log: &mut Log) -> Result<(), Error> {
+        self.counts.total = self.counts.total.saturating_add(1);
+        self.count_object()?;
+        let Judged { entry, owner, .. } = judged;
+        let count = match entry.kind() {
+            EntryKind::Directory if entry.path().is_root() => self.root_entry(&entry, owner, log).map(|()| &mut self.counts.directories),
+            EntryKind::Directory => self.directory(&entry, owner, log).map(|()| &mut self.counts.directories),
+            EntryKind::File { len } => {
+                let len = *len;
+                return self.file(entry, owner, len, log);
+            }
+            EntryKind::Symlink(target) => self.symlink(&entry, target, owner, log).map(|()| &mut self.counts.symlinks),
+            EntryKind::Hardlink(target) => return self.hardlink(&entry, target, owner, log),
+            EntryKind::Fifo => self.special(&entry, None, owner, log).map(|()| &mut self.counts.fifos),
+            EntryKind::Device(device) => self.special(&entry, Some(*device), owner, log).map(|()| &mut self.counts.devices),
+            EntryKind::Whiteout(whiteout) => {
+                self.refuse_second_marker(&entry, log)?;
+                self.whiteout(&entry, whiteout, log).map(|()| &mut self.counts.whiteouts)
+            }
+            // The policy never lets these through.
+            EntryKind::AufsMetadata | EntryKind::Unknown(_) => {
+                Err(Error::new(ErrorKind::UnsupportedType, "an entry that cannot be applied"))
+            }
+        }?;
+        *count = count.saturating_add(1);
+        Ok(())
+    }
+
+    /// What stands at its path stays.
+    fn skip(&mut self, entry: &Entry, reason: Reason, log: &mut Log) -> Result<(), Error> {
+        self.counts.total = self.counts.total.saturating_add(1);
+        self.count_object()?;
+        self.leave_out(entry, reason, log)
+    }
+
+    /// Of an entry that is no file it goes nowhere.
+    fn data(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+        match &mut self.open {
+            Some(open) => open.write(offset, bytes),
+            None => Ok(()),
+        }
+    }
+
+    fn entry_end(&mut self, log: &mut Log) -> Result<(), Error> {
+        match self.open.take() {
+            Some(open) => self.close_file(open, log),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a directory that has no entry is to have in the end.
+fn implicit_last() -> Final {
+    Final { mode: Mode::Set(IMPLICIT_MODE), mtime: Timestamp::default() }
+}

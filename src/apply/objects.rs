@@ -1,0 +1,309 @@
+//! Makes one object for one entry, in place of what stands there, with its attributes.
+
+use super::directories::{Final, Inheritance, Mode, NodeId};
+use super::parents::{Missing, Place};
+use super::{Applier, implicit_last};
+use crate::archive::{Timestamp, Xattr};
+use crate::entry::{Device, Entry, Metadata, Name, Owner, SymlinkTarget};
+use crate::error::{Error, ErrorKind};
+use crate::observe::{Log, Reason};
+use crate::policy::{Duplicates, UnsupportedXattrs};
+use crate::root::{Attributes, Dir, Kind, Made, NewFile, Stat};
+
+const CAPABILITY: &[u8] = b"security.capability";
+const ACCESS_ACL: &[u8] = b"system.posix_acl_access";
+const DEFAULT_ACL: &[u8] = b"system.posix_acl_default";
+/// The namespace whose attributes a directory loses when an entry without them replaces it, beside capability and ACLs.
+const USER: &[u8] = b"user.";
+
+/// A regular file whose body arrives.
+#[derive(Debug)]
+pub(super) struct OpenFile {
+    file: NewFile,
+    metadata: Metadata,
+    owner: Option<Owner>,
+    inheritance: Inheritance,
+    len: u64,
+    /// Where the next write without a gap goes.
+    end: u64,
+}
+
+impl OpenFile {
+    pub(super) fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+        self.file.write_at(offset, bytes)?;
+        self.end = offset.saturating_add(crate::convert::len_u64(bytes.len()));
+        Ok(())
+    }
+}
+
+impl Applier {
+    /// Applies the root entry: its attributes, to the root.
+    pub(super) fn root_entry(&mut self, entry: &Entry, owner: Option<Owner>, log: &mut Log) -> Result<(), Error> {
+        if self.directories.has_entry(NodeId::TOP) {
+            self.duplicate(log)?;
+        }
+        let top = self.top();
+        self.directory_attributes(&top.dir, NodeId::TOP, entry.metadata(), owner, log)?;
+        self.directories.touch(NodeId::TOP)
+    }
+
+    /// Applies a directory entry: a new directory, or other attributes for the one that is there.
+    pub(super) fn directory(&mut self, entry: &Entry, owner: Option<Owner>, log: &mut Log) -> Result<(), Error> {
+        let (place, name) = self.place_for(entry, log)?;
+        let dir = match self.root.make_directory(&place.dir, name)? {
+            Made::New(dir) => dir,
+            Made::Exists => match place.dir.stat_of(name)? {
+                Some(stat) if stat.kind == Kind::Directory => return self.directory_again(&place, name, entry, owner, log),
+                stat => {
+                    self.clear_place(&place, name, stat, log)?;
+                    fresh(self.root.make_directory(&place.dir, name)?)?
+                }
+            },
+        };
+        let limits = &self.policy.limits;
+        let node = self.directories.add((place.node, name), dir.id(), implicit_last(), Inheritance::Nothing, limits)?;
+        if self.directories.inheritance(place.node) == Inheritance::Possible {
+            dir.remove_acls()?;
+        }
+        self.directory_attributes(&dir, node, entry.metadata(), owner, log)?;
+        self.landed(&place, entry, name, log)?;
+        self.directories.touch(node)
+    }
+
+    fn directory_again(&mut self, place: &Place, name: Name<'_>, entry: &Entry, owner: Option<Owner>, log: &mut Log) -> Result<(), Error> {
+        let dir = self.root.open_directory(&place.dir, name)?;
+        let known = self.known(place.node, name, dir.clone())?;
+        if self.directories.has_entry(known.node) {
+            self.duplicate(log)?;
+        }
+        self.directory_attributes(&dir, known.node, entry.metadata(), owner, log)?;
+        self.landed(place, entry, name, log)?;
+        self.directories.touch(known.node)
+    }
+
+    /// Sets what a directory can have at once and takes note of the rest.
+    fn directory_attributes(
+        &mut self,
+        dir: &Dir,
+        node: NodeId,
+        metadata: &Metadata,
+        owner: Option<Owner>,
+        log: &mut Log,
+    ) -> Result<(), Error> {
+        self.replace_attributes(dir, node, owner, &metadata.xattrs)?;
+        for xattr in metadata.xattrs.iter().filter(|xattr| xattr.name != DEFAULT_ACL) {
+            self.set_xattr(dir, xattr, log)?;
+        }
+        let default_acl = metadata.xattrs.iter().rfind(|xattr| xattr.name == DEFAULT_ACL).cloned();
+        let (added, freed) = self.directories.set_default_acl(node, default_acl);
+        self.reserve(added, freed)?;
+        // An access ACL rewrote the group bits, and the owner needs rwx until the end.
+        dir.set_mode(0o700)?;
+        self.directories.set_last(node, Final { mode: Mode::Set(metadata.mode), mtime: metadata.mtime })?;
+        self.directories.set_entry(node)
+    }
+
+    /// Sets the owner of a directory and removes the extended attributes that layers may set and `kept` does not hold.
+    pub(super) fn replace_attributes(&mut self, dir: &Dir, node: NodeId, owner: Option<Owner>, kept: &[Xattr]) -> Result<(), Error> {
+        self.own(dir, owner, self.directories.inheritance(node))?;
+        for name in dir.xattr_names()? {
+            let ours = name.starts_with(USER) || [CAPABILITY, ACCESS_ACL, DEFAULT_ACL].contains(&name.as_slice());
+            if ours && !kept.iter().any(|xattr| xattr.name == name) {
+                dir.remove_xattr(&name)?;
+            }
+        }
+        let (added, freed) = self.directories.set_default_acl(node, None);
+        self.reserve(added, freed)
+    }
+
+    /// Takes from a directory that was just made what the one above handed down, and sets its owner.
+    pub(super) fn prepare_directory(&mut self, dir: &Dir, above: NodeId, owner: Option<Owner>) -> Result<(), Error> {
+        let inheritance = self.directories.inheritance(above);
+        if inheritance == Inheritance::Possible {
+            dir.remove_acls()?;
+        }
+        self.own(dir, owner, inheritance)?;
+        dir.set_mode(0o700)
+    }
+
+    fn own(&self, object: &impl Attributes, owner: Option<Owner>, inheritance: Inheritance) -> Result<(), Error> {
+        match (owner, inheritance) {
+            (Some(owner), _) => object.set_owner(owner),
+            // A setgid directory gave its group.
+            (None, Inheritance::Possible) => object.set_owner(self.caller),
+            (None, Inheritance::Nothing) => Ok(()),
+        }
+    }
+
+    /// Makes a regular file, always a new one: never written through what stands there.
+    pub(super) fn file(&mut self, entry: Entry, owner: Option<Owner>, len: u64, log: &mut Log) -> Result<(), Error> {
+        let (place, name) = self.place_for(&entry, log)?;
+        let file = match self.root.make_file(&place.dir, name)? {
+            Made::New(file) => file,
+            Made::Exists => {
+                let stat = place.dir.stat_of(name)?;
+                self.clear_place(&place, name, stat, log)?;
+                fresh(self.root.make_file(&place.dir, name)?)?
+            }
+        };
+        self.landed(&place, &entry, name, log)?;
+        let inheritance = self.directories.inheritance(place.node);
+        let metadata = entry.metadata().clone();
+        self.open = Some(OpenFile { file, metadata, owner, inheritance, len, end: 0 });
+        Ok(())
+    }
+
+    /// Applies the attributes of a file whose body is complete, in the order that the kernel forces.
+    pub(super) fn close_file(&mut self, mut open: OpenFile, log: &mut Log) -> Result<(), Error> {
+        if open.end < open.len {
+            open.file.extend_to(open.len)?;
+        }
+        let OpenFile { file, metadata, owner, inheritance, len, .. } = open;
+        self.own(&file, owner, inheritance)?;
+        if inheritance == Inheritance::Possible {
+            file.remove_acls()?;
+        }
+        let rank = |xattr: &&Xattr| match xattr.name.as_slice() {
+            ACCESS_ACL => 0,
+            CAPABILITY => 2,
+            _ => 1,
+        };
+        for acl in metadata.xattrs.iter().filter(|xattr| rank(xattr) == 0) {
+            self.set_xattr(&file, acl, log)?;
+        }
+        file.set_mode(metadata.mode)?;
+        for wanted in [1, 2] {
+            for xattr in metadata.xattrs.iter().filter(|xattr| rank(xattr) == wanted) {
+                self.set_xattr(&file, xattr, log)?;
+            }
+        }
+        clamped(file.set_time(metadata.mtime)?, log);
+        self.counts.files = self.counts.files.saturating_add(1);
+        self.file_bytes = self.file_bytes.saturating_add(len);
+        Ok(())
+    }
+
+    pub(super) fn set_xattr(&self, object: &impl Attributes, xattr: &Xattr, log: &mut Log) -> Result<(), Error> {
+        let Err(refusal) = object.set_xattr(xattr)? else { return Ok(()) };
+        let dropped = match self.policy.unsupported_xattrs {
+            UnsupportedXattrs::Event => true,
+            UnsupportedXattrs::EventForUser => xattr.name.starts_with(USER),
+            UnsupportedXattrs::Error => false,
+        };
+        let detail = format!("{} ({refusal:?})", crate::error::escape_path(&xattr.name));
+        if !dropped {
+            return Err(Error::new(ErrorKind::XattrUnsupported, detail));
+        }
+        log.note(Reason::XattrUnsupported, detail);
+        Ok(())
+    }
+
+    /// Makes a symlink.
+    pub(super) fn symlink(&mut self, entry: &Entry, target: &SymlinkTarget, owner: Option<Owner>, log: &mut Log) -> Result<(), Error> {
+        let (place, name) = self.place_for(entry, log)?;
+        if let Made::Exists = self.root.make_symlink(&place.dir, name, target)? {
+            let stat = place.dir.stat_of(name)?;
+            self.clear_place(&place, name, stat, log)?;
+            fresh(self.root.make_symlink(&place.dir, name, target)?)?;
+        }
+        self.landed(&place, entry, name, log)?;
+        self.name_attributes(&place, name, owner, entry.metadata().mtime, log)
+    }
+
+    /// Makes a device, or a FIFO where none is given.
+    pub(super) fn special(&mut self, entry: &Entry, device: Option<Device>, owner: Option<Owner>, log: &mut Log) -> Result<(), Error> {
+        let (place, name) = self.place_for(entry, log)?;
+        let make = |applier: &Self| match device {
+            Some(device) => applier.root.make_device(&place.dir, name, device),
+            None => applier.root.make_fifo(&place.dir, name),
+        };
+        if let Made::Exists = make(self)? {
+            let stat = place.dir.stat_of(name)?;
+            self.clear_place(&place, name, stat, log)?;
+            fresh(make(self)?)?;
+        }
+        self.landed(&place, entry, name, log)?;
+        if self.directories.inheritance(place.node) == Inheritance::Possible {
+            self.root.remove_acl_of_special(&place.dir, name)?;
+        }
+        self.name_attributes(&place, name, owner, entry.metadata().mtime, log)?;
+        // The owner first: a change of owner drops special bits. The mode does not change the time of the last change.
+        self.root.set_mode_of_special(&place.dir, name, entry.metadata().mode)
+    }
+
+    fn name_attributes(&self, place: &Place, name: Name<'_>, owner: Option<Owner>, mtime: Timestamp, log: &mut Log) -> Result<(), Error> {
+        let inherited = self.directories.inheritance(place.node) == Inheritance::Possible;
+        if let Some(owner) = owner.or(inherited.then_some(self.caller)) {
+            self.root.set_owner_of(&place.dir, name, owner)?;
+        }
+        clamped(self.root.set_time_of(&place.dir, name, mtime)?, log);
+        Ok(())
+    }
+
+    /// Gives the directory and the name where an entry is made; judges whether one was made there before.
+    pub(super) fn place_for<'e>(&mut self, entry: &'e Entry, log: &mut Log) -> Result<(Place, Name<'e>), Error> {
+        let found = self.parent_of(entry.path(), Missing::Make, log)?;
+        let (place, name) = found.ok_or_else(|| Error::new(ErrorKind::ParentMissing, "a parent could not be made"))?;
+        if self.written.contains(self.written.place(place.dir.id(), name)) {
+            self.duplicate(log)?;
+        }
+        Ok((place, name))
+    }
+
+    /// Judges a second entry at the place of an earlier one.
+    fn duplicate(&self, log: &mut Log) -> Result<(), Error> {
+        match self.policy.duplicates {
+            Duplicates::Reject => Err(Error::new(ErrorKind::DuplicateEntry, "an earlier entry has the same name")),
+            Duplicates::Replace => {
+                log.note(Reason::DuplicateEntry, "");
+                Ok(())
+            }
+        }
+    }
+
+    /// As [`duplicate`](Self::duplicate), for a marker, which lands nowhere.
+    pub(super) fn refuse_second_marker(&mut self, entry: &Entry, log: &mut Log) -> Result<(), Error> {
+        let key = self.written.path(entry.path());
+        if self.written.insert(key) { Ok(()) } else { self.duplicate(log) }
+    }
+
+    /// Removes what stands where an entry is made.
+    pub(super) fn clear_place(&mut self, place: &Place, name: Name<'_>, stat: Option<Stat>, log: &mut Log) -> Result<(), Error> {
+        let kind = stat.map(|stat| stat.kind);
+        if let Some(node) = stat.and_then(|stat| self.directories.find(stat.id))
+            && self.directories.has_entry(node)
+        {
+            self.duplicate(log)?;
+        }
+        if matches!(kind, Some(Kind::Directory | Kind::Symlink)) {
+            self.cache.clear();
+        }
+        self.root.remove(&place.dir, name, &mut self.directories)
+    }
+
+    /// Takes note that an entry is in the tree.
+    pub(super) fn landed(&mut self, place: &Place, entry: &Entry, name: Name<'_>, log: &mut Log) -> Result<(), Error> {
+        let key = self.written.place(place.dir.id(), name);
+        if !matches!(entry.kind(), crate::entry::EntryKind::Directory) {
+            self.written.insert(key);
+        }
+        self.deferred.supersede(key, log);
+        if !self.skipped.is_empty() {
+            self.skipped.remove(entry.path().as_bytes());
+        }
+        self.directories.touch(place.node)
+    }
+}
+
+pub(super) fn clamped(held: Option<Timestamp>, log: &mut Log) {
+    if let Some(held) = held {
+        log.note(Reason::TimeClamped, format!("to {}.{:09}", held.secs(), held.nanos()));
+    }
+}
+
+pub(super) fn fresh<T>(made: Made<T>) -> Result<T, Error> {
+    match made {
+        Made::New(made) => Ok(made),
+        Made::Exists => Err(Error::new(ErrorKind::Io, "a name appeared while it was made: somebody else writes here")),
+    }
+}

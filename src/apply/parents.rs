@@ -1,0 +1,235 @@
+//! From the path of an entry to the handle of the directory that holds it: after this the path is gone.
+
+use super::directories::{Final, Inheritance, Mode, NodeId};
+use super::{Applier, implicit_last};
+use crate::entry::{EntryPath, Name};
+use crate::error::{Error, ErrorKind};
+use crate::observe::{Log, Reason};
+use crate::policy::{ImplicitParents, NonDirectoryParents, SymlinkedParents};
+use crate::root::{Attributes as _, Dir, Made, Resolution, Step, Trail};
+
+/// A directory of the tree, open, and its number.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) dir: Dir,
+    pub(super) node: NodeId,
+}
+
+/// What becomes of a parent that is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// It is made.
+    Make,
+    /// Then there is none.
+    Leave,
+}
+
+/// The directories on the way to the last parent, so that the next entry beside it needs no look-up.
+#[derive(Debug, Default)]
+pub(super) struct Cache {
+    path: Vec<u8>,
+    /// Each directory with the length of its path in `path`.
+    levels: Vec<(usize, Place)>,
+}
+
+impl Cache {
+    /// Forgets all: a directory or a symlink was replaced or removed.
+    pub(super) fn clear(&mut self) {
+        self.path.clear();
+        self.levels.clear();
+    }
+
+    /// Keeps the directories that are on the way to `path` too.
+    fn retain_prefix_of(&mut self, path: &[u8]) {
+        let shared = |end: usize| {
+            let prefix = self.path.get(..end);
+            prefix.is_some() && prefix == path.get(..end) && matches!(path.get(end), None | Some(b'/'))
+        };
+        let keep = self.levels.iter().take_while(|(end, _)| shared(*end)).count();
+        self.levels.truncate(keep);
+        let end = self.levels.last().map_or(0, |(end, _)| *end);
+        self.path.truncate(end);
+    }
+
+    fn push(&mut self, name: Name<'_>, place: Place) {
+        if !self.path.is_empty() {
+            self.path.push(b'/');
+        }
+        self.path.extend_from_slice(name.as_bytes());
+        self.levels.push((self.path.len(), place));
+    }
+}
+
+impl Applier {
+    /// Gives the directory that holds `path`, and the name there; the path must not be the root.
+    pub(super) fn parent_of<'p>(
+        &mut self,
+        path: &'p EntryPath,
+        missing: Missing,
+        log: &mut Log,
+    ) -> Result<Option<(Place, Name<'p>)>, Error> {
+        let (parent, name) = path.parent_bytes().ok_or_else(|| Error::new(ErrorKind::RootReplaced, "the root has no parent"))?;
+        Ok(self.directory_at(parent, missing, log)?.map(|place| (place, name)))
+    }
+
+    /// Gives the directory at a path of joined names, links on the way resolved inside the root.
+    fn directory_at(&mut self, path: &[u8], missing: Missing, log: &mut Log) -> Result<Option<Place>, Error> {
+        self.cache.retain_prefix_of(path);
+        let done = self.cache.path.len();
+        let rest = path.get(done..).unwrap_or_default();
+        for raw in rest.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
+            let name = Name::new(raw).ok_or_else(|| Error::new(ErrorKind::InvalidName, "a parent"))?;
+            let here = self.cache.levels.last().map_or_else(|| self.top(), |(_, place)| place.clone());
+            match self.next_place(&here, name, missing, log)? {
+                Some(place) => self.cache.push(name, place),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(self.cache.levels.last().map_or_else(|| self.top(), |(_, place)| place.clone())))
+    }
+
+    fn next_place(&mut self, here: &Place, name: Name<'_>, missing: Missing, log: &mut Log) -> Result<Option<Place>, Error> {
+        match (self.root.enter(&here.dir, name)?, missing) {
+            (Step::Directory(dir), _) => self.known(here.node, name, dir).map(Some),
+            (Step::Symlink, _) => {
+                let mut path = self.cache.path.clone();
+                if !path.is_empty() {
+                    path.push(b'/');
+                }
+                path.extend_from_slice(name.as_bytes());
+                self.through_link(&path, missing, log)
+            }
+            (Step::Other, _) if self.policy.non_directory_parents == NonDirectoryParents::Reject => {
+                Err(Error::new(ErrorKind::NotADirectory, "a parent is there and is no directory"))
+            }
+            (Step::Other | Step::Missing, Missing::Leave) => Ok(None),
+            (Step::Other, Missing::Make) => {
+                self.clear_the_way(here, name, log)?;
+                self.make_implicit(here, name, log).map(Some)
+            }
+            (Step::Missing, Missing::Make) => self.make_implicit(here, name, log).map(Some),
+        }
+    }
+
+    /// Gives the directory that the symlink at `path` leads to inside the root.
+    fn through_link(&mut self, path: &[u8], missing: Missing, log: &mut Log) -> Result<Option<Place>, Error> {
+        let depth = self.policy.limits.depth;
+        if self.policy.symlinked_parents == SymlinkedParents::Reject {
+            return Err(match self.root.walk(path, depth) {
+                Err(error) if error.kind() == ErrorKind::SymlinkLoop => error,
+                _ => Error::new(ErrorKind::SymlinkInPath, "a parent is a symlink"),
+            });
+        }
+        if let Some(dir) = self.root.resolve_at_once(path)?
+            && let Some(node) = self.directories.find(dir.id())
+        {
+            return Ok(Some(Place { dir, node }));
+        }
+        let (at, rest, blocked) = match self.root.walk(path, depth)? {
+            Resolution::Directory(trail) => return self.follow(trail).map(Some),
+            Resolution::Missing { at, rest } => (at, rest, false),
+            Resolution::Other { at, rest } => (at, rest, true),
+        };
+        if blocked && self.policy.non_directory_parents == NonDirectoryParents::Reject {
+            return Err(Error::new(ErrorKind::NotADirectory, "a link among the parents leads to something that is no directory"));
+        }
+        if missing == Missing::Leave {
+            return Ok(None);
+        }
+        let mut place = self.follow(at)?;
+        for (level, raw) in rest.iter().enumerate() {
+            let name = Name::new(raw).ok_or_else(|| Error::new(ErrorKind::NameTooLong, "a component of a link's target"))?;
+            if blocked && level == 0 {
+                self.clear_the_way(&place, name, log)?;
+            }
+            place = self.make_implicit(&place, name, log)?;
+        }
+        Ok(Some(place))
+    }
+
+    /// Takes note of every directory of a trail and gives the last.
+    fn follow(&mut self, trail: Trail) -> Result<Place, Error> {
+        let mut place = self.top();
+        for (raw, dir) in trail {
+            let name = Name::new(&raw).ok_or_else(|| Error::new(ErrorKind::InvalidName, "a parent"))?;
+            place = self.known(place.node, name, dir)?;
+        }
+        Ok(place)
+    }
+
+    /// Gives the number of a directory that stands in the tree; one that was there before the unpack is found here first.
+    pub(super) fn known(&mut self, parent: NodeId, name: Name<'_>, dir: Dir) -> Result<Place, Error> {
+        if let Some(node) = self.directories.find(dir.id()) {
+            return Ok(Place { dir, node });
+        }
+        let stat = dir.stat()?;
+        let above = self.open_node(parent)?;
+        let mut mode = Mode::AsFound;
+        if stat.mode & 0o700 != 0o700 && stat.uid == self.caller.uid && self.caller.uid != 0 {
+            self.root.grant_owner(&above, name)?;
+            mode = Mode::Set(stat.mode);
+        }
+        let readable = self.root.open_directory(&above, name)?;
+        let inheritance = if stat.mode & 0o2000 != 0 || readable.has_default_acl()? { Inheritance::Possible } else { Inheritance::Nothing };
+        let last = Final { mode, mtime: stat.mtime };
+        let node = self.directories.add((parent, name), dir.id(), last, inheritance, &self.policy.limits)?;
+        Ok(Place { dir, node })
+    }
+
+    /// Makes a directory that has no entry: 0755, the container's root, time 0, whatever umask, default ACL or setgid say.
+    fn make_implicit(&mut self, here: &Place, name: Name<'_>, log: &mut Log) -> Result<Place, Error> {
+        match self.policy.implicit_parents {
+            ImplicitParents::Error => return Err(Error::new(ErrorKind::ParentMissing, "a parent is missing")),
+            ImplicitParents::Create => {}
+            ImplicitParents::CreateWithEvent => log.note(Reason::ImplicitParent, crate::error::escape_path(name.as_bytes())),
+        }
+        self.count_object()?;
+        let Made::New(dir) = self.root.make_directory(&here.dir, name)? else {
+            return Err(Error::new(ErrorKind::Io, "a name appeared while it was made: somebody else writes here"));
+        };
+        let owner = self.policy.implicit_owner(self.caller)?;
+        self.prepare_directory(&dir, here.node, owner)?;
+        let node = self.directories.add((here.node, name), dir.id(), implicit_last(), Inheritance::Nothing, &self.policy.limits)?;
+        self.directories.touch(node)?;
+        Ok(Place { dir, node })
+    }
+
+    /// Removes what is in the way of a parent.
+    fn clear_the_way(&mut self, here: &Place, name: Name<'_>, log: &mut Log) -> Result<(), Error> {
+        log.note(Reason::NonDirectoryReplaced, crate::error::escape_path(name.as_bytes()));
+        self.root.unlink(&here.dir, name)
+    }
+
+    /// Counts an object that is made against the limit of entries: directories without one cost as much.
+    pub(super) fn count_object(&mut self) -> Result<(), Error> {
+        self.objects = self.objects.saturating_add(1);
+        let limit = self.policy.limits.entries;
+        if self.objects > limit { Err(Error::limit_exceeded("entries", limit)) } else { Ok(()) }
+    }
+
+    /// Opens a directory of the table by the names from the root down, following nothing, and checks that it is the one.
+    pub(super) fn open_node(&self, node: NodeId) -> Result<Dir, Error> {
+        let mut dir = self.root.top().clone();
+        for step in self.directories.chain(node)? {
+            dir = self.enter_node(&dir, step)?;
+        }
+        Ok(dir)
+    }
+
+    /// Enters a directory of the table from the one above it.
+    pub(super) fn enter_node(&self, above: &Dir, node: NodeId) -> Result<Dir, Error> {
+        let exchanged = || {
+            let error = Error::new(ErrorKind::Io, "a directory was exchanged or removed by somebody else");
+            error.with_path(&self.directories.path(node))
+        };
+        let name = self.directories.name(node).ok_or_else(exchanged)?;
+        match self.root.enter(above, name)? {
+            Step::Directory(dir) if dir.id() == self.directories.id(node)? => Ok(dir),
+            _ => Err(exchanged()),
+        }
+    }
+
+    pub(super) fn top(&self) -> Place {
+        Place { dir: self.root.top().clone(), node: NodeId::TOP }
+    }
+}

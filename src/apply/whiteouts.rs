@@ -1,0 +1,97 @@
+//! Whiteouts in the merged form: they hide what lower layers put there, never what this layer did, in any order.
+
+use std::collections::HashSet;
+
+use super::directories::NodeId;
+use super::parents::{Missing, Place};
+use super::written::Written;
+use super::{Applier, implicit_last};
+use crate::entry::{Entry, Name, Whiteout};
+use crate::error::Error;
+use crate::observe::Log;
+use crate::root::{Clearing, Dir, Keep, Kind, ObjectId, Removal};
+
+impl Applier {
+    /// Honours a whiteout. A marker makes nothing: no parent, and it does not count as using its directory.
+    pub(super) fn whiteout(&mut self, entry: &Entry, whiteout: &Whiteout, log: &mut Log) -> Result<(), Error> {
+        let Some((place, _)) = self.parent_of(entry.path(), Missing::Leave, log)? else { return Ok(()) };
+        match whiteout {
+            Whiteout::Opaque => self.hide_children(vec![place.node]),
+            Whiteout::Hides(hidden) => match hidden.name() {
+                Some(name) => self.hide(&place, name),
+                None => Ok(()),
+            },
+        }
+    }
+
+    fn hide(&mut self, place: &Place, name: Name<'_>) -> Result<(), Error> {
+        let Some(stat) = place.dir.stat_of(name)? else { return Ok(()) };
+        if stat.kind == Kind::Directory {
+            if let Some(node) = self.directories.touched(stat.id) {
+                self.forget_lower(node)?;
+                return self.hide_children(vec![node]);
+            }
+        } else if self.written.contains(self.written.place(place.dir.id(), name)) {
+            return Ok(());
+        }
+        self.cache.clear();
+        self.root.remove(&place.dir, name, &mut self.directories)
+    }
+
+    /// Removes all that lower layers put into these directories, in those that this layer used too.
+    fn hide_children(&mut self, mut todo: Vec<NodeId>) -> Result<(), Error> {
+        self.cache.clear();
+        while let Some(node) = todo.pop() {
+            let dir = self.open_node(node)?;
+            let mut spared = HashSet::new();
+            let mut judge = Judge { directories: &mut self.directories, written: &self.written, spared: &mut spared };
+            self.root.clear(&dir, &mut judge)?;
+            for node in spared {
+                self.forget_lower(node)?;
+                todo.push(node);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the attributes of a hidden lower twin from a directory that this layer uses without an entry for it.
+    fn forget_lower(&mut self, node: NodeId) -> Result<(), Error> {
+        if node == NodeId::TOP || self.directories.has_entry(node) {
+            return Ok(());
+        }
+        let Some((above, last)) = self.directories.chain(node)?.split_last().map(|(last, above)| (above.last().copied(), *last)) else {
+            return Ok(());
+        };
+        let above = self.open_node(above.unwrap_or(NodeId::TOP))?;
+        let Some(name) = self.directories.name(last) else { return Ok(()) };
+        let dir = self.root.open_directory(&above, name)?;
+        self.replace_attributes(&dir, node, self.policy.implicit_owner(self.caller)?, &[])?;
+        self.directories.set_last(node, implicit_last())
+    }
+}
+
+/// Judges the objects of a directory whose lower content is hidden.
+struct Judge<'a> {
+    directories: &'a mut super::directories::Directories,
+    written: &'a Written,
+    spared: &'a mut HashSet<NodeId>,
+}
+
+impl Removal for Judge<'_> {
+    fn directory_removed(&mut self, id: ObjectId) {
+        self.directories.directory_removed(id);
+    }
+}
+
+impl Clearing for Judge<'_> {
+    fn judge(&mut self, dir: &Dir, name: Name<'_>) -> Result<Keep, Error> {
+        let Some(stat) = dir.stat_of(name)? else { return Ok(Keep::Keep) };
+        if stat.kind == Kind::Directory {
+            let Some(node) = self.directories.touched(stat.id) else { return Ok(Keep::Remove) };
+            self.spared.insert(node);
+            return Ok(Keep::Keep);
+        }
+        let written = self.written.contains(self.written.place(dir.id(), name));
+        Ok(if written { Keep::Keep } else { Keep::Remove })
+    }
+}

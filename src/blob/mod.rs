@@ -1,0 +1,22 @@
+//! From the caller's bytes to verified, decoded bytes: what is claimed of a blob, how it is decoded, and the proof that every claim matched.
+//!
+//! In scope: digests and sizes of both sides, gzip and zstd, the thread that decodes ahead. Out of scope: what the decoded bytes mean
+//! (`archive`), and opening files: a blob is whatever the caller gives.
+
+mod decode;
+mod expect;
+mod frame;
+mod gzip;
+mod magic;
+mod output;
+mod pipeline;
+mod reader;
+mod sniff;
+mod stop;
+#[cfg(test)]
+mod tests;
+
+pub use expect::Expect;
+pub(crate) use pipeline::{Counts, drive};
+pub(crate) use reader::{BlobStream, BlobSummary, LayerProof, hash_blob};
+pub(crate) use stop::{Deadline, Stop};

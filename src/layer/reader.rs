@@ -1,0 +1,217 @@
+//! The entries of a layer without a filesystem: [`LayerReader`], for scanners and converters.
+
+use std::io::Read;
+
+use crate::archive::Piece;
+use crate::blob::{BlobStream, Expect};
+use crate::entry::{Entry, Owner};
+use crate::error::Error;
+#[allow(unused_imports, reason = "named by the docs")]
+use crate::error::ErrorKind;
+use crate::observe::{Event, Verified};
+use crate::policy::Policy;
+
+use super::{LayerStream, Vetted, vet};
+
+const BUFFER: usize = 256 << 10;
+
+/// Reads the vetted entries of one layer, one after the other; nothing touches a filesystem.
+///
+/// What is read before [`finish`](Self::finish) returned `Ok` is not verified yet: the digests cover every byte, the last too.
+///
+/// ```
+/// use safe_layers::{Expect, LayerReader, Policy};
+/// # let tar = vec![0; 1024];
+/// let mut layer = LayerReader::new(tar.as_slice(), &Expect::dangerous_unverified(), Policy::strict());
+/// let mut body = Vec::new();
+/// while let Some(entry) = layer.next_entry()? {
+///     println!("{:?}", entry.path());
+///     layer.read_body(&mut |_offset, piece| body.extend_from_slice(piece))?;
+/// }
+/// layer.finish()?;
+/// # Ok::<(), safe_layers::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct LayerReader<R> {
+    source: R,
+    policy: Policy,
+    stream: BlobStream,
+    layer: LayerStream,
+    stored: Buffer,
+    decoded: Buffer,
+    events: Vec<Event>,
+    failure: Option<Error>,
+    in_body: bool,
+}
+
+#[derive(Debug)]
+struct Buffer {
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl Buffer {
+    fn new() -> Self {
+        Self { bytes: vec![0; BUFFER], start: 0, end: 0 }
+    }
+
+    fn filled(&self) -> &[u8] {
+        self.bytes.get(self.start..self.end).unwrap_or_default()
+    }
+
+    /// Keeps the last `left` bytes of what was filled.
+    fn keep(&mut self, left: usize) {
+        self.start = self.end.saturating_sub(left);
+    }
+}
+
+/// What the reader found.
+enum Found {
+    Entry(Box<Entry>),
+    Skipped,
+    Data,
+    EntryEnd,
+    EndOfStream,
+}
+
+impl<R: Read> LayerReader<R> {
+    /// Starts to read the layer that `source` holds, as `expect` claims it.
+    #[must_use]
+    pub fn new(source: R, expect: &Expect, policy: Policy) -> Self {
+        // Nothing is owned by anybody here: the ids of the archive are shown as they are.
+        let layer = LayerStream::new(&policy, Owner { uid: 0, gid: 0 });
+        Self {
+            source,
+            stream: BlobStream::new(expect, &policy.limits, policy.oddities),
+            layer,
+            policy,
+            stored: Buffer::new(),
+            decoded: Buffer::new(),
+            events: Vec::new(),
+            failure: None,
+            in_body: false,
+        }
+    }
+
+    /// Gives the next entry that the policy lets in, or none at the end of the archive. What is left of the body of the one before is skipped.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the blob, the archive or the entry; the first error is final.
+    pub fn next_entry(&mut self) -> Result<Option<Entry>, Error> {
+        loop {
+            match self.step(&mut |_, _| {})? {
+                Found::Entry(entry) => return Ok(Some(*entry)),
+                Found::EndOfStream => return Ok(None),
+                Found::Skipped | Found::Data | Found::EntryEnd => {}
+            }
+        }
+    }
+
+    /// Gives the body of the current entry to `take`, in pieces, each with its offset in the file: holes of sparse files are left out.
+    ///
+    /// # Errors
+    /// As [`next_entry`](Self::next_entry).
+    pub fn read_body(&mut self, take: &mut dyn FnMut(u64, &[u8])) -> Result<(), Error> {
+        while self.in_body {
+            self.step(take)?;
+        }
+        Ok(())
+    }
+
+    /// Everything skipped, changed or read generously since the last call.
+    #[must_use]
+    pub fn take_events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// Reads to the end of the blob and checks every claim. `Ok` means that all matched; gives which were made.
+    ///
+    /// # Errors
+    /// [`ErrorKind::SizeMismatch`], [`ErrorKind::DigestMismatch`], [`ErrorKind::DiffIdMismatch`], and as [`next_entry`](Self::next_entry).
+    pub fn finish(mut self) -> Result<Verified, Error> {
+        while self.next_entry()?.is_some() {}
+        let mut log = crate::observe::Log::new(0);
+        let _end = self.layer.finish(&mut log)?;
+        self.stream.finish().map(|(proof, _)| proof.verified())
+    }
+
+    fn step(&mut self, take: &mut dyn FnMut(u64, &[u8])) -> Result<Found, Error> {
+        if let Some(error) = &self.failure {
+            return Err(error.clone());
+        }
+        let found = self.try_step(take);
+        if let Err(error) = &found {
+            self.failure = Some(error.clone());
+        }
+        found
+    }
+
+    fn try_step(&mut self, take: &mut dyn FnMut(u64, &[u8])) -> Result<Found, Error> {
+        loop {
+            let mut bytes = self.decoded.filled();
+            let piece = self.layer.parser.next(&mut bytes)?;
+            let left = bytes.len();
+            let raw = match piece {
+                Piece::Entry(raw) => raw,
+                Piece::Data { offset, bytes } => {
+                    take(offset, bytes);
+                    self.decoded.keep(left);
+                    return Ok(Found::Data);
+                }
+                Piece::EntryEnd => {
+                    self.decoded.keep(left);
+                    self.in_body = false;
+                    return Ok(Found::EntryEnd);
+                }
+                Piece::More => {
+                    self.decoded.keep(left);
+                    if !self.refill()? {
+                        return Ok(Found::EndOfStream);
+                    }
+                    continue;
+                }
+            };
+            self.decoded.keep(left);
+            let (vetted, mut events) = vet(*raw, &self.policy, self.layer.owner)?;
+            self.events.append(&mut events);
+            self.in_body = true;
+            return Ok(match vetted {
+                Vetted::Apply(judged) => Found::Entry(Box::new(judged.entry)),
+                Vetted::Skip(entry, reason) => {
+                    self.events.push(Event { reason, location: entry.location(), detail: String::new() });
+                    Found::Skipped
+                }
+            });
+        }
+    }
+
+    /// Decodes more; gives whether there was any.
+    fn refill(&mut self) -> Result<bool, Error> {
+        loop {
+            if self.stored.filled().is_empty() {
+                let count = loop {
+                    match self.source.read(&mut self.stored.bytes) {
+                        Ok(count) => break count,
+                        Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                        Err(error) => return Err(Error::io("reading the blob", &error)),
+                    }
+                };
+                (self.stored.start, self.stored.end) = (0, count);
+                if count == 0 {
+                    let drained = self.stream.end_of_input(&mut self.decoded.bytes)?;
+                    (self.decoded.start, self.decoded.end) = (0, drained);
+                    return Ok(drained > 0);
+                }
+            }
+            let mut input = self.stored.filled();
+            let made = self.stream.decode(&mut input, &mut self.decoded.bytes)?;
+            let left = input.len();
+            self.stored.keep(left);
+            if made > 0 {
+                (self.decoded.start, self.decoded.end) = (0, made);
+                return Ok(true);
+            }
+        }
+    }
+}

@@ -1,0 +1,465 @@
+//! What a layer may do: [`Policy`], one knob for each thing on which archives, images and callers differ. Pure: no I/O.
+//!
+//! One engine, a policy is data. [`Policy::strict`] is for archives with no right to surprise you, [`Policy::container`] for
+//! real images, [`Policy::rootless`] the same without privilege. There is no default: the caller chooses.
+
+mod xattr;
+
+use crate::archive::{TrailingData, Xattr};
+use crate::entry::{AbsoluteNames, Device, DeviceKind, Entry, EntryKind, Metadata, NameRules, Owner};
+use crate::error::{Error, ErrorKind};
+use crate::limits::Limits;
+use crate::observe::{Event, Oddities, Reason};
+use crate::root::Resolver;
+use xattr::Judgement;
+
+/// What a layer may do. Start from a preset and change what differs.
+///
+/// ```
+/// use safe_layers::{Devices, Policy};
+/// let mut policy = Policy::container();
+/// policy.devices = Devices::Reject;
+/// policy.limits.entries = 500_000;
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Policy {
+    /// Names that start with `/`, targets of hardlinks too.
+    pub absolute_names: AbsoluteNames,
+    /// A second entry at the place of an earlier one.
+    pub duplicates: Duplicates,
+    /// Symlinks.
+    pub symlinks: Symlinks,
+    /// Parents of an entry that are symlinks.
+    pub symlinked_parents: SymlinkedParents,
+    /// Something that is no directory, where an entry needs a parent.
+    pub non_directory_parents: NonDirectoryParents,
+    /// Parents of an entry that are missing.
+    pub implicit_parents: ImplicitParents,
+    /// Hardlinks.
+    pub hardlinks: Hardlinks,
+    /// Character and block devices. A character device 0:0, a forged whiteout, is refused whatever this says.
+    pub devices: Devices,
+    /// FIFOs.
+    pub fifos: Fifos,
+    /// Typeflags that are not known. Multi-volume parts and dumpdirs are refused whatever this says.
+    pub unknown_types: UnknownTypes,
+    /// Whiteouts.
+    pub whiteouts: Whiteouts,
+    /// Layers that are readable but not quite as the format wants them, odd whiteouts among them.
+    pub oddities: Oddities,
+    /// Who owns what is made.
+    pub ownership: Ownership,
+    /// setuid, setgid and sticky bits.
+    pub special_bits: SpecialBits,
+    /// Extended attributes outside the allow-list.
+    pub other_xattrs: OtherXattrs,
+    /// Extended attributes that the filesystem or the caller's privilege refuses.
+    pub unsupported_xattrs: UnsupportedXattrs,
+    /// Bytes after the end of the archive.
+    pub trailing_data: TrailingData,
+    /// What an apply may cost.
+    pub limits: Limits,
+    /// How parents are resolved: for tests of one way or the other.
+    #[doc(hidden)]
+    pub resolver: Resolver,
+}
+
+/// What becomes of a second entry at the place of an earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Duplicates {
+    /// Refuse it: [`ErrorKind::DuplicateEntry`].
+    Reject,
+    /// The last wins, with an event.
+    Replace,
+}
+
+/// What becomes of symlinks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Symlinks {
+    /// Made byte for byte: absolute and dangling targets are normal in images. Safety comes from the resolution of parents.
+    Keep,
+    /// Refused where the target is absolute or climbs above the root by its text: [`ErrorKind::SymlinkEscape`].
+    RejectEscaping,
+    /// Refused: [`ErrorKind::SymlinkEscape`].
+    Reject,
+}
+
+/// What becomes of an entry with a symlink among its parents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SymlinkedParents {
+    /// Refused: [`ErrorKind::SymlinkInPath`].
+    Reject,
+    /// Resolved inside the root, absolute targets too.
+    Resolve,
+}
+
+/// What becomes of something that is no directory, where an entry needs a parent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum NonDirectoryParents {
+    /// The entry is refused: [`ErrorKind::NotADirectory`].
+    Reject,
+    /// It is replaced by a directory, with an event.
+    Replace,
+}
+
+/// What becomes of missing parents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ImplicitParents {
+    /// Made: 0755, the container's root, time 0.
+    Create,
+    /// Made, with an event.
+    CreateWithEvent,
+    /// The entry is refused: [`ErrorKind::ParentMissing`].
+    Error,
+}
+
+/// What becomes of hardlinks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Hardlinks {
+    /// Refused: [`ErrorKind::HardlinkEscape`].
+    Reject,
+    /// To a regular file that the same layer made, by a name without a symlink on the way.
+    InLayer,
+    /// To anything below the root that is no directory.
+    InRoot,
+}
+
+/// What becomes of devices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Devices {
+    /// Refused: [`ErrorKind::DeviceNode`].
+    Reject,
+    /// Skipped, with an event.
+    Skip,
+    /// Made.
+    Create,
+}
+
+/// What becomes of FIFOs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Fifos {
+    /// Refused: [`ErrorKind::SpecialFile`].
+    Reject,
+    /// Made.
+    Create,
+}
+
+/// What becomes of entries of an unknown type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum UnknownTypes {
+    /// Refused: [`ErrorKind::UnsupportedType`].
+    Reject,
+    /// Skipped, with an event.
+    Skip,
+}
+
+/// What becomes of whiteouts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Whiteouts {
+    /// They hide what they name in the layers below.
+    Honour,
+    /// Refused: [`ErrorKind::InvalidWhiteout`].
+    Reject,
+}
+
+/// Who owns what is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ownership {
+    /// The ids of the archive. Without the privilege: an error that names id and path.
+    Preserve,
+    /// The ids of the archive, mapped by ranges. An id outside them: [`ErrorKind::UnmappedId`].
+    Map(IdMap),
+    /// One owner for all.
+    Squash {
+        /// The user.
+        uid: u32,
+        /// The group.
+        gid: u32,
+    },
+    /// The caller for all.
+    SquashToCaller,
+    /// As the caller makes it: ids of the archive are not looked at.
+    Ignore,
+}
+
+/// Maps ids of the container to ids of the host, as `newuidmap` does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IdMap {
+    /// Ranges of user ids.
+    pub uids: Vec<IdRange>,
+    /// Ranges of group ids.
+    pub gids: Vec<IdRange>,
+}
+
+/// `count` ids from `container` on are the ids from `host` on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct IdRange {
+    pub container: u32,
+    pub host: u32,
+    pub count: u32,
+}
+
+/// What becomes of setuid, setgid and sticky bits. setuid and setgid are stripped, with an event, where the owner is squashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SpecialBits {
+    /// Kept.
+    Keep,
+    /// Stripped, with an event.
+    Strip,
+}
+
+/// What becomes of extended attributes outside the allow-list: `user.*`, `security.capability`, POSIX ACLs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum OtherXattrs {
+    /// The entry is refused: [`ErrorKind::ForbiddenXattr`].
+    Reject,
+    /// Dropped, with an event.
+    Drop,
+}
+
+/// What becomes of allowed extended attributes that the filesystem or the caller's privilege refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum UnsupportedXattrs {
+    /// [`ErrorKind::XattrUnsupported`].
+    Error,
+    /// Dropped with an event if it is `user.*`, else [`ErrorKind::XattrUnsupported`].
+    EventForUser,
+    /// Dropped, with an event.
+    Event,
+}
+
+impl Policy {
+    /// For archives with no right to surprise you: whatever is odd, escaping, special or said twice is an error.
+    #[must_use]
+    pub fn strict() -> Self {
+        Self {
+            absolute_names: AbsoluteNames::Reject,
+            duplicates: Duplicates::Reject,
+            symlinks: Symlinks::RejectEscaping,
+            symlinked_parents: SymlinkedParents::Reject,
+            non_directory_parents: NonDirectoryParents::Reject,
+            implicit_parents: ImplicitParents::CreateWithEvent,
+            hardlinks: Hardlinks::InLayer,
+            devices: Devices::Reject,
+            fifos: Fifos::Reject,
+            unknown_types: UnknownTypes::Reject,
+            whiteouts: Whiteouts::Honour,
+            oddities: Oddities::Refuse,
+            ownership: Ownership::Ignore,
+            special_bits: SpecialBits::Strip,
+            other_xattrs: OtherXattrs::Reject,
+            unsupported_xattrs: UnsupportedXattrs::Error,
+            trailing_data: TrailingData::Reject,
+            limits: Limits::default(),
+            resolver: Resolver::Auto,
+        }
+    }
+
+    /// For real images, with privilege: everything that images in the wild hold is applied, contained; devices are skipped.
+    #[must_use]
+    pub fn container() -> Self {
+        Self {
+            absolute_names: AbsoluteNames::Strip,
+            duplicates: Duplicates::Replace,
+            symlinks: Symlinks::Keep,
+            symlinked_parents: SymlinkedParents::Resolve,
+            non_directory_parents: NonDirectoryParents::Replace,
+            implicit_parents: ImplicitParents::Create,
+            hardlinks: Hardlinks::InRoot,
+            devices: Devices::Skip,
+            fifos: Fifos::Create,
+            unknown_types: UnknownTypes::Reject,
+            whiteouts: Whiteouts::Honour,
+            oddities: Oddities::Tolerate,
+            ownership: Ownership::Preserve,
+            special_bits: SpecialBits::Keep,
+            other_xattrs: OtherXattrs::Drop,
+            unsupported_xattrs: UnsupportedXattrs::EventForUser,
+            trailing_data: TrailingData::Reject,
+            limits: Limits::default(),
+            resolver: Resolver::Auto,
+        }
+    }
+
+    /// For real images, without privilege: as [`container`](Self::container), but all is the caller's.
+    #[must_use]
+    pub fn rootless() -> Self {
+        Self { ownership: Ownership::SquashToCaller, unsupported_xattrs: UnsupportedXattrs::Event, ..Self::container() }
+    }
+
+    /// How names are read under this policy.
+    pub(crate) fn name_rules(&self) -> NameRules<'_> {
+        NameRules { absolute: self.absolute_names, oddities: self.oddities, limits: &self.limits }
+    }
+
+    /// Judges an entry by its kind.
+    pub(crate) fn decide(&self, entry: &Entry) -> Decision {
+        match entry.kind() {
+            EntryKind::Directory | EntryKind::File { .. } => Decision::Apply,
+            EntryKind::Symlink(target) => match self.symlinks {
+                Symlinks::Keep => Decision::Apply,
+                Symlinks::RejectEscaping if !target.escapes_from(entry.path()) => Decision::Apply,
+                Symlinks::RejectEscaping => refuse(ErrorKind::SymlinkEscape, format!("the target {target:?} leaves the root")),
+                Symlinks::Reject => refuse(ErrorKind::SymlinkEscape, "a symlink"),
+            },
+            EntryKind::Hardlink(_) => match self.hardlinks {
+                Hardlinks::Reject => refuse(ErrorKind::HardlinkEscape, "a hardlink"),
+                Hardlinks::InLayer | Hardlinks::InRoot => Decision::Apply,
+            },
+            EntryKind::Fifo => match self.fifos {
+                Fifos::Reject => refuse(ErrorKind::SpecialFile, "a FIFO"),
+                Fifos::Create => Decision::Apply,
+            },
+            EntryKind::Device(device) => self.decide_device(*device),
+            EntryKind::Whiteout(_) => match self.whiteouts {
+                Whiteouts::Honour => Decision::Apply,
+                Whiteouts::Reject => refuse(ErrorKind::InvalidWhiteout, "a whiteout"),
+            },
+            EntryKind::AufsMetadata => Decision::Skip(Reason::AufsMetadataSkipped),
+            // Their meaning changes other entries: leaving them out would change the tree.
+            EntryKind::Unknown(flag @ (b'M' | b'V' | b'D' | b'N')) => {
+                refuse(ErrorKind::UnsupportedType, format!("typeflag {:?}", char::from(*flag)))
+            }
+            EntryKind::Unknown(flag) => match self.unknown_types {
+                UnknownTypes::Reject => refuse(ErrorKind::UnsupportedType, format!("typeflag {:?}", char::from(*flag))),
+                UnknownTypes::Skip => Decision::Skip(Reason::UnknownTypeSkipped),
+            },
+        }
+    }
+
+    fn decide_device(&self, device: Device) -> Decision {
+        if self.devices == Devices::Reject {
+            return refuse(ErrorKind::DeviceNode, format!("device {}:{}", device.major, device.minor));
+        }
+        // Before the test for 0:0: the kernel keeps 12 and 20 bits and makes 4096:0 a 0:0.
+        if device.major > 0xfff || device.minor > 0xf_ffff {
+            return refuse(ErrorKind::NumberOutOfRange, format!("device {}:{}", device.major, device.minor));
+        }
+        if device.kind == DeviceKind::Character && device.major == 0 && device.minor == 0 {
+            return refuse(ErrorKind::OverlaySmuggling, "a character device 0:0");
+        }
+        match self.devices {
+            Devices::Create => Decision::Apply,
+            Devices::Skip | Devices::Reject => Decision::Skip(Reason::DeviceSkipped),
+        }
+    }
+
+    /// Gives the metadata to apply, with an event for each change.
+    pub(crate) fn judge_metadata(&self, entry: Entry, caller: Owner) -> Result<Judged, Error> {
+        let mut events = Events { entry: &entry, list: Vec::new() };
+        let metadata = entry.metadata();
+        let mut kept = Vec::with_capacity(metadata.xattrs.len());
+        let capabilities_mean_root = !matches!(self.ownership, Ownership::Preserve | Ownership::Ignore);
+        for xattr in &metadata.xattrs {
+            match xattr::judge(entry.kind(), xattr, capabilities_mean_root) {
+                Judgement::Keep => kept.push(xattr.clone()),
+                Judgement::OnSpecial => events.push(Reason::XattrOnSpecialDropped, xattr),
+                Judgement::Other if self.other_xattrs == OtherXattrs::Drop => events.push(Reason::XattrDropped, xattr),
+                Judgement::Unmapped => events.push(Reason::XattrDropped, xattr),
+                Judgement::Other | Judgement::Malformed => {
+                    return Err(Error::new(ErrorKind::ForbiddenXattr, crate::error::escape_path(&xattr.name)));
+                }
+            }
+        }
+        let owner = self.owner(metadata, caller)?;
+        let squashed = owner.is_some_and(|owner| self.squashes() && (owner.uid != metadata.uid || owner.gid != metadata.gid));
+        let stripped = match self.special_bits {
+            SpecialBits::Strip => 0o7000,
+            SpecialBits::Keep if squashed => 0o6000,
+            SpecialBits::Keep => 0,
+        };
+        if metadata.mode & stripped != 0 && !matches!(entry.kind(), EntryKind::Symlink(_) | EntryKind::Hardlink(_)) {
+            events.note(Reason::SpecialBitsStripped, format!("mode {:o}", metadata.mode));
+        }
+        let events = events.list;
+        let metadata = Metadata { mode: metadata.mode & !stripped, xattrs: kept, ..metadata.clone() };
+        Ok(Judged { entry: entry.with_metadata(metadata), owner, events })
+    }
+
+    fn squashes(&self) -> bool {
+        matches!(self.ownership, Ownership::Squash { .. } | Ownership::SquashToCaller)
+    }
+
+    fn owner(&self, metadata: &Metadata, caller: Owner) -> Result<Option<Owner>, Error> {
+        Ok(match &self.ownership {
+            Ownership::Preserve => Some(Owner { uid: metadata.uid, gid: metadata.gid }),
+            Ownership::Map(map) => Some(map.owner(metadata.uid, metadata.gid)?),
+            Ownership::Squash { uid, gid } => Some(Owner { uid: *uid, gid: *gid }),
+            Ownership::SquashToCaller => Some(caller),
+            Ownership::Ignore => None,
+        })
+    }
+
+    /// The owner of a directory that has no entry: the container's root.
+    pub(crate) fn implicit_owner(&self, caller: Owner) -> Result<Option<Owner>, Error> {
+        let root = Metadata { mode: 0, uid: 0, gid: 0, mtime: crate::archive::Timestamp::default(), xattrs: Vec::new() };
+        self.owner(&root, caller)
+    }
+}
+
+/// What a policy says of an entry.
+#[must_use]
+#[derive(Debug)]
+pub(crate) enum Decision {
+    Apply,
+    Skip(Reason),
+    Refuse(Error),
+}
+
+/// An entry with the metadata that the policy lets it have.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    pub(crate) entry: Entry,
+    /// None: as the caller makes it.
+    pub(crate) owner: Option<Owner>,
+    pub(crate) events: Vec<Event>,
+}
+
+struct Events<'a> {
+    entry: &'a Entry,
+    list: Vec<Event>,
+}
+
+impl Events<'_> {
+    fn push(&mut self, reason: Reason, xattr: &Xattr) {
+        self.note(reason, crate::error::escape_path(&xattr.name));
+    }
+
+    fn note(&mut self, reason: Reason, detail: String) {
+        self.list.push(Event { reason, location: self.entry.location(), detail });
+    }
+}
+
+impl IdMap {
+    fn owner(&self, uid: u32, gid: u32) -> Result<Owner, Error> {
+        Ok(Owner { uid: map("uid", &self.uids, uid)?, gid: map("gid", &self.gids, gid)? })
+    }
+}
+
+fn map(what: &str, ranges: &[IdRange], id: u32) -> Result<u32, Error> {
+    let mapped = ranges.iter().find_map(|range| {
+        let offset = id.checked_sub(range.container).filter(|offset| *offset < range.count)?;
+        range.host.checked_add(offset).filter(|id| *id != u32::MAX)
+    });
+    mapped.ok_or_else(|| Error::new(ErrorKind::UnmappedId, format!("{what} {id}")))
+}
+
+fn refuse(kind: ErrorKind, detail: impl Into<std::borrow::Cow<'static, str>>) -> Decision {
+    Decision::Refuse(Error::new(kind, detail))
+}

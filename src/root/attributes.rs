@@ -1,0 +1,217 @@
+//! Owner, mode, times and extended attributes: by handle, or by handle and one name that is not followed.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::io::Errno;
+
+use super::{Dir, Kind, NewFile, PATH_ANY, Root, Stat, failed};
+use crate::archive::{Timestamp, Xattr};
+use crate::entry::{Name, Owner};
+use crate::error::{Error, ErrorKind};
+
+/// The extended attributes that hold POSIX ACLs.
+const ACCESS_ACL: &str = "system.posix_acl_access";
+const DEFAULT_ACL: &str = "system.posix_acl_default";
+/// Most bytes of the list of an object's attribute names: Linux `XATTR_LIST_MAX`.
+const LIST_MAX: usize = 65_536;
+/// Room for the owner to work in a directory until its final mode is applied.
+const OWNER_ALL: u32 = 0o700;
+
+/// The effective ids of the caller.
+pub(crate) fn caller() -> Owner {
+    Owner { uid: rustix::process::geteuid().as_raw(), gid: rustix::process::getegid().as_raw() }
+}
+
+/// Why the filesystem did not take an extended attribute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum XattrRefusal {
+    /// It does not hold such attributes (ENOTSUP).
+    NotSupported,
+    /// The caller may not set it (EPERM, EACCES).
+    NotPermitted,
+}
+
+/// An open object that takes attributes.
+pub(crate) trait Attributes {
+    #[doc(hidden)]
+    fn fd(&self) -> BorrowedFd<'_>;
+
+    /// Sets the owner. This drops capability, setuid and setgid: it comes first.
+    fn set_owner(&self, owner: Owner) -> Result<(), Error> {
+        let (uid, gid) = ids(owner)?;
+        rustix::fs::fchown(self.fd(), uid, gid).map_err(|errno| owner_failed(owner, errno))
+    }
+
+    /// Sets the mode and, where special bits were asked for, reads it back: the kernel drops setgid silently.
+    fn set_mode(&self, mode: u32) -> Result<(), Error> {
+        rustix::fs::fchmod(self.fd(), Mode::from_raw_mode(mode)).map_err(failed("setting a mode"))?;
+        if mode & 0o7000 == 0 {
+            return Ok(());
+        }
+        let stat = rustix::fs::fstat(self.fd()).map_err(failed("reading a mode back"))?;
+        check_mode(mode, Stat::from_os(&stat).mode)
+    }
+
+    /// Sets the time of the last change, and that of the last read to the same; gives the time held if it is another.
+    fn set_time(&self, time: Timestamp) -> Result<Option<Timestamp>, Error> {
+        rustix::fs::futimens(self.fd(), &times(time)).map_err(failed("setting a time"))?;
+        if always_held(time) {
+            return Ok(None);
+        }
+        let stat = rustix::fs::fstat(self.fd()).map_err(failed("reading a time back"))?;
+        let held = Stat::from_os(&stat).mtime;
+        Ok((held != time).then_some(held))
+    }
+
+    /// Sets an extended attribute.
+    fn set_xattr(&self, xattr: &Xattr) -> Result<Result<(), XattrRefusal>, Error> {
+        match rustix::fs::fsetxattr(self.fd(), xattr.name.as_slice(), &xattr.value, XattrFlags::empty()) {
+            Ok(()) => Ok(Ok(())),
+            Err(Errno::NOTSUP) => Ok(Err(XattrRefusal::NotSupported)),
+            Err(Errno::PERM | Errno::ACCESS) => Ok(Err(XattrRefusal::NotPermitted)),
+            Err(errno) => Err(failed("setting an extended attribute")(errno)),
+        }
+    }
+
+    /// Removes an extended attribute; one that is not there is removed already.
+    fn remove_xattr(&self, name: &[u8]) -> Result<(), Error> {
+        match rustix::fs::fremovexattr(self.fd(), name) {
+            Ok(()) | Err(Errno::NODATA | Errno::NOTSUP) => Ok(()),
+            Err(errno) => Err(failed("removing an extended attribute")(errno)),
+        }
+    }
+
+    /// Removes the ACLs that a directory with a default ACL gave to what was made in it.
+    fn remove_acls(&self) -> Result<(), Error> {
+        self.remove_xattr(ACCESS_ACL.as_bytes())?;
+        self.remove_xattr(DEFAULT_ACL.as_bytes())
+    }
+
+    /// Whether a default ACL is set, which what is made in the directory would inherit.
+    fn has_default_acl(&self) -> Result<bool, Error> {
+        match rustix::fs::fgetxattr(self.fd(), DEFAULT_ACL, [0_u8; 0].as_mut_slice()) {
+            Ok(len) => Ok(len > 0),
+            Err(Errno::NODATA | Errno::NOTSUP) => Ok(false),
+            Err(errno) => Err(failed("reading an ACL")(errno)),
+        }
+    }
+
+    /// Lists the names of the extended attributes; none on a filesystem without them.
+    fn xattr_names(&self) -> Result<Vec<Vec<u8>>, Error> {
+        let mut list = Vec::with_capacity(LIST_MAX);
+        match rustix::fs::flistxattr(self.fd(), rustix::buffer::spare_capacity(&mut list)) {
+            Ok(_) => Ok(list.split(|byte| *byte == 0).filter(|name| !name.is_empty()).map(<[u8]>::to_vec).collect()),
+            Err(Errno::NOTSUP) => Ok(Vec::new()),
+            Err(errno) => Err(failed("listing extended attributes")(errno)),
+        }
+    }
+}
+
+impl Attributes for NewFile {
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+impl Attributes for Dir {
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Root {
+    /// Sets the owner of the object `name`, which is not followed.
+    pub(crate) fn set_owner_of(&self, dir: &Dir, name: Name<'_>, owner: Owner) -> Result<(), Error> {
+        let (uid, gid) = ids(owner)?;
+        rustix::fs::chownat(&dir.fd, name.as_bytes(), uid, gid, AtFlags::SYMLINK_NOFOLLOW).map_err(|errno| owner_failed(owner, errno))
+    }
+
+    /// Sets the times of the object `name`, which is not followed; gives the time held if it is another.
+    pub(crate) fn set_time_of(&self, dir: &Dir, name: Name<'_>, time: Timestamp) -> Result<Option<Timestamp>, Error> {
+        rustix::fs::utimensat(&dir.fd, name.as_bytes(), &times(time), AtFlags::SYMLINK_NOFOLLOW).map_err(failed("setting a time"))?;
+        if always_held(time) {
+            return Ok(None);
+        }
+        let held = dir.stat_of(name)?.map(|stat| stat.mtime);
+        Ok(held.filter(|held| *held != time))
+    }
+
+    /// Sets the mode of a FIFO or device, which no descriptor but an `O_PATH` one can take.
+    ///
+    /// The one place where a mode goes through procfs: the handle is not followed, its type is checked, and procfs is
+    /// known to be one.
+    pub(crate) fn set_mode_of_special(&self, dir: &Dir, name: Name<'_>, mode: u32) -> Result<(), Error> {
+        self.set_mode_through_proc(dir, name, mode, |kind| matches!(kind, Kind::Fifo | Kind::Device))
+    }
+
+    /// Removes the access ACL that a FIFO or device took over from its directory.
+    pub(crate) fn remove_acl_of_special(&self, dir: &Dir, name: Name<'_>) -> Result<(), Error> {
+        let fd = self.open_name(dir, name, PATH_ANY).map_err(failed("opening a special file"))?;
+        let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&fd));
+        self.proc_fds()?;
+        match rustix::fs::removexattr(path, ACCESS_ACL) {
+            Ok(()) | Err(Errno::NODATA | Errno::NOTSUP) => Ok(()),
+            Err(errno) => Err(failed("removing an ACL")(errno)),
+        }
+    }
+
+    /// Gives the owner of a directory rwx on it.
+    pub(crate) fn grant_owner(&self, dir: &Dir, name: Name<'_>) -> Result<(), Error> {
+        let mode = dir.stat_of(name)?.map_or(0, |stat| stat.mode);
+        self.set_mode_through_proc(dir, name, mode | OWNER_ALL, |kind| kind == Kind::Directory)
+    }
+
+    fn set_mode_through_proc(&self, dir: &Dir, name: Name<'_>, mode: u32, wanted: impl Fn(Kind) -> bool) -> Result<(), Error> {
+        let fd = self.open_name(dir, name, PATH_ANY).map_err(failed("opening an object for its mode"))?;
+        let stat = rustix::fs::fstat(&fd).map_err(failed("looking at an object"))?;
+        if !wanted(Stat::from_os(&stat).kind) {
+            return Err(Error::new(ErrorKind::Io, "an object changed its type before its mode was set"));
+        }
+        rustix::fs::chmodat(self.proc_fds()?, rustix::path::DecInt::from_fd(&fd), Mode::from_raw_mode(mode), AtFlags::empty())
+            .map_err(failed("setting a mode"))?;
+        let stat = rustix::fs::fstat(&fd).map_err(failed("reading a mode back"))?;
+        check_mode(mode, Stat::from_os(&stat).mode)
+    }
+
+    fn proc_fds(&self) -> Result<&OwnedFd, Error> {
+        self.proc_fds
+            .get_or_init(|| {
+                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                let proc = rustix::fs::open("/proc/self/fd", flags, Mode::empty()).ok()?;
+                (rustix::fs::fstatfs(&proc).ok()?.f_type == rustix::fs::PROC_SUPER_MAGIC).then_some(proc)
+            })
+            .as_ref()
+            .ok_or_else(|| Error::new(ErrorKind::Io, "no procfs on /proc, which the mode of a special file needs"))
+    }
+}
+
+fn ids(owner: Owner) -> Result<(Option<Uid>, Option<Gid>), Error> {
+    // The kernel reads 4294967295 as "leave it".
+    if owner.uid == u32::MAX || owner.gid == u32::MAX {
+        return Err(Error::new(ErrorKind::NumberOutOfRange, "owner 4294967295"));
+    }
+    Ok((Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid))))
+}
+
+fn owner_failed(owner: Owner, errno: Errno) -> Error {
+    Error::io(&format!("setting the owner {}:{}", owner.uid, owner.gid), &errno.into())
+}
+
+fn check_mode(wanted: u32, held: u32) -> Result<(), Error> {
+    if wanted == held {
+        Ok(())
+    } else {
+        Err(Error::new(ErrorKind::Io, format!("mode {wanted:o} was asked for, the filesystem holds {held:o}")))
+    }
+}
+
+fn times(time: Timestamp) -> Timestamps {
+    let time = Timespec { tv_sec: time.secs(), tv_nsec: time.nanos().into() };
+    Timestamps { last_access: time, last_modification: time }
+}
+
+/// Whether every usual filesystem holds `time`: 1980 to 2037 (FAT starts there, 32-bit seconds end there).
+fn always_held(time: Timestamp) -> bool {
+    (315_532_800..2_145_916_800).contains(&time.secs())
+}

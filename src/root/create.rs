@@ -1,0 +1,138 @@
+//! Makes objects: each by one directory handle and one name, exclusively, never through what stands there.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::{Dir, Kind, READABLE_DIR, Root, Stat, failed};
+use crate::entry::{Device, DeviceKind, Name, SymlinkTarget};
+use crate::error::{Error, ErrorKind};
+
+/// What became of an exclusive creation.
+#[derive(Debug)]
+pub(crate) enum Made<T> {
+    New(T),
+    /// Something stands there; it was not touched.
+    Exists,
+}
+
+/// A regular file that was just made and is written by its one owner.
+#[derive(Debug)]
+pub(crate) struct NewFile {
+    pub(super) file: File,
+}
+
+const NEW_FILE: OFlags = OFlags::WRONLY.union(OFlags::CREATE).union(OFlags::EXCL).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+/// Room to write for the maker alone, until the metadata is applied.
+const PRIVATE_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
+const PRIVATE_DIR: Mode = Mode::RWXU;
+
+impl Root {
+    /// Makes a directory, mode 0700 whatever the umask, and opens it for reading.
+    pub(crate) fn make_directory(&self, dir: &Dir, name: Name<'_>) -> Result<Made<Dir>, Error> {
+        match rustix::fs::mkdirat(&dir.fd, name.as_bytes(), PRIVATE_DIR) {
+            Ok(()) => {}
+            Err(Errno::EXIST) => return Ok(Made::Exists),
+            Err(errno) => return Err(failed("making a directory")(errno)),
+        }
+        self.open_directory(dir, name).map(Made::New)
+    }
+
+    /// Opens a directory for reading, so that it takes attributes; gives its owner permission first where it lacks it.
+    pub(crate) fn open_directory(&self, dir: &Dir, name: Name<'_>) -> Result<Dir, Error> {
+        match self.open_name(dir, name, READABLE_DIR) {
+            Ok(fd) => Dir::from_fd(fd),
+            Err(Errno::ACCESS) => {
+                self.grant_owner(dir, name)?;
+                self.open_name(dir, name, READABLE_DIR).map_err(failed("opening a directory")).and_then(Dir::from_fd)
+            }
+            Err(errno) => Err(failed("opening a directory")(errno)),
+        }
+    }
+
+    /// Makes an empty regular file and opens it for writing.
+    pub(crate) fn make_file(&self, dir: &Dir, name: Name<'_>) -> Result<Made<NewFile>, Error> {
+        match rustix::fs::openat(&dir.fd, name.as_bytes(), NEW_FILE, PRIVATE_FILE) {
+            Ok(fd) => Ok(Made::New(NewFile { file: File::from(fd) })),
+            Err(Errno::EXIST) => Ok(Made::Exists),
+            Err(errno) => Err(failed("making a file")(errno)),
+        }
+    }
+
+    /// Makes a symlink.
+    pub(crate) fn make_symlink(&self, dir: &Dir, name: Name<'_>, target: &SymlinkTarget) -> Result<Made<()>, Error> {
+        made(rustix::fs::symlinkat(target.as_bytes(), &dir.fd, name.as_bytes()), "making a symlink")
+    }
+
+    /// Makes a FIFO.
+    pub(crate) fn make_fifo(&self, dir: &Dir, name: Name<'_>) -> Result<Made<()>, Error> {
+        made(rustix::fs::mknodat(&dir.fd, name.as_bytes(), FileType::Fifo, PRIVATE_FILE, 0), "making a FIFO")
+    }
+
+    /// Makes a device and checks that the kernel made the one asked for: it wraps numbers that are out of its range.
+    pub(crate) fn make_device(&self, dir: &Dir, name: Name<'_>, device: Device) -> Result<Made<()>, Error> {
+        let number = |number: u64| u32::try_from(number).map_err(|_| Error::new(ErrorKind::NumberOutOfRange, "device number"));
+        let wanted = rustix::fs::makedev(number(device.major)?, number(device.minor)?);
+        let kind = match device.kind {
+            DeviceKind::Character => FileType::CharacterDevice,
+            DeviceKind::Block => FileType::BlockDevice,
+        };
+        match rustix::fs::mknodat(&dir.fd, name.as_bytes(), kind, PRIVATE_FILE, wanted) {
+            Ok(()) => {}
+            Err(Errno::EXIST) => return Ok(Made::Exists),
+            Err(errno) => return Err(failed("making a device")(errno)),
+        }
+        match dir.stat_of(name)? {
+            Some(Stat { kind: Kind::Device, device, .. }) if device == super::wide(wanted) => Ok(Made::New(())),
+            _ => {
+                self.unlink(dir, name)?;
+                Err(Error::new(ErrorKind::NumberOutOfRange, "the kernel made another device than the one asked for"))
+            }
+        }
+    }
+
+    /// Gives the object `target` of `target_dir` the further name `name`; a symlink is linked itself, not followed.
+    ///
+    /// The new name is compared with `expected` and taken back if it is another object.
+    pub(crate) fn make_hardlink(
+        &self,
+        (target_dir, target): (&Dir, Name<'_>),
+        expected: &Stat,
+        (dir, name): (&Dir, Name<'_>),
+    ) -> Result<Made<()>, Error> {
+        match rustix::fs::linkat(&target_dir.fd, target.as_bytes(), &dir.fd, name.as_bytes(), AtFlags::empty()) {
+            Ok(()) => {}
+            Err(Errno::EXIST) => return Ok(Made::Exists),
+            Err(errno) => return Err(failed("making a hardlink")(errno)),
+        }
+        match dir.stat_of(name)? {
+            Some(stat) if stat.id == expected.id && stat.kind == expected.kind => Ok(Made::New(())),
+            _ => {
+                self.unlink(dir, name)?;
+                Err(Error::new(ErrorKind::HardlinkEscape, "the target was exchanged while it was linked"))
+            }
+        }
+    }
+}
+
+impl NewFile {
+    /// Writes `bytes` at `offset`: what was skipped becomes a hole.
+    pub(crate) fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+        self.file.write_all_at(bytes, offset).map_err(|e| Error::io("writing a file", &e))
+    }
+
+    /// Sets the length: a hole at the end.
+    pub(crate) fn extend_to(&mut self, len: u64) -> Result<(), Error> {
+        self.file.set_len(len).map_err(|e| Error::io("extending a file", &e))
+    }
+}
+
+fn made(result: Result<(), Errno>, doing: &'static str) -> Result<Made<()>, Error> {
+    match result {
+        Ok(()) => Ok(Made::New(())),
+        Err(Errno::EXIST) => Ok(Made::Exists),
+        Err(errno) => Err(failed(doing)(errno)),
+    }
+}

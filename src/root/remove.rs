@@ -1,0 +1,182 @@
+//! Removes objects: by handle, following nothing, crossing no mount, in memory that does not grow with depth or width.
+
+use std::ffi::CString;
+use std::mem::MaybeUninit;
+
+use rustix::fs::{AtFlags, FileType, RawDir};
+use rustix::io::Errno;
+
+use super::{Dir, ObjectId, Root, failed};
+use crate::entry::Name;
+use crate::error::{Error, ErrorKind};
+
+/// Names read from a directory before they are acted on.
+const BATCH: usize = 1024;
+const READ_BUFFER: usize = 32 << 10;
+
+/// What becomes of one object of a directory that is cleared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    Keep,
+    Remove,
+}
+
+/// Hears which directories are gone, so that nothing is kept in mind for them.
+pub(crate) trait Removal {
+    fn directory_removed(&mut self, id: ObjectId);
+}
+
+/// Judges the objects of a directory that is cleared.
+pub(crate) trait Clearing: Removal {
+    fn judge(&mut self, dir: &Dir, name: Name<'_>) -> Result<Keep, Error>;
+}
+
+impl Root {
+    /// Removes one object that is no directory.
+    pub(crate) fn unlink(&self, dir: &Dir, name: Name<'_>) -> Result<(), Error> {
+        rustix::fs::unlinkat(&dir.fd, name.as_bytes(), AtFlags::empty()).map_err(failed("removing a name"))
+    }
+
+    /// Removes the object `name` and all below it; what is not there is removed already.
+    pub(crate) fn remove(&self, dir: &Dir, name: Name<'_>, removal: &mut dyn Removal) -> Result<(), Error> {
+        match rustix::fs::unlinkat(&dir.fd, name.as_bytes(), AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => return Ok(()),
+            // Linux says EISDIR, POSIX EPERM.
+            Err(Errno::ISDIR | Errno::PERM) => {}
+            Err(errno) => return Err(failed("removing a name")(errno)),
+        }
+        let child = self.open_directory(dir, name)?;
+        self.empty(&child, removal)?;
+        removal.directory_removed(child.id());
+        rustix::fs::unlinkat(&dir.fd, name.as_bytes(), AtFlags::REMOVEDIR).map_err(failed("removing a directory"))
+    }
+
+    /// Removes what `clearing` does not keep of the objects in `dir`, each with all below it.
+    pub(crate) fn clear(&self, dir: &Dir, clearing: &mut dyn Clearing) -> Result<(), Error> {
+        // A filesystem may move names while others are removed: again until nothing is left to remove.
+        loop {
+            let mut listing = Listing::open(dir)?;
+            let mut removed = 0_usize;
+            while let Some(batch) = listing.next_batch()? {
+                for (raw, _) in batch {
+                    let name = listed(&raw)?;
+                    if clearing.judge(dir, name)? == Keep::Remove {
+                        self.remove(dir, name, clearing)?;
+                        removed = removed.saturating_add(1);
+                    }
+                }
+            }
+            if removed == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Removes all below `top`. A directory met in it is emptied by moving its directories up to `top`, so that depth never grows.
+    fn empty(&self, top: &Dir, removal: &mut dyn Removal) -> Result<(), Error> {
+        let mut serial = 0_u64;
+        loop {
+            let mut listing = Listing::open(top)?;
+            let mut seen = 0_usize;
+            while let Some(batch) = listing.next_batch()? {
+                for (raw, kind) in batch {
+                    seen = seen.saturating_add(1);
+                    let name = listed(&raw)?;
+                    if kind != FileType::Directory && unlinked(top, name)? {
+                        continue;
+                    }
+                    let child = self.open_directory(top, name)?;
+                    self.flatten(&child, top, &mut serial)?;
+                    removal.directory_removed(child.id());
+                    rustix::fs::unlinkat(&top.fd, name.as_bytes(), AtFlags::REMOVEDIR).map_err(failed("removing a directory"))?;
+                }
+            }
+            if seen == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Unlinks what is in `dir` and moves its directories up to `top`.
+    fn flatten(&self, dir: &Dir, top: &Dir, serial: &mut u64) -> Result<(), Error> {
+        loop {
+            let mut listing = Listing::open(dir)?;
+            let mut seen = 0_usize;
+            while let Some(batch) = listing.next_batch()? {
+                for (raw, kind) in batch {
+                    seen = seen.saturating_add(1);
+                    let name = listed(&raw)?;
+                    if kind != FileType::Directory && unlinked(dir, name)? {
+                        continue;
+                    }
+                    self.move_up(dir, name, top, serial)?;
+                }
+            }
+            if seen == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    fn move_up(&self, dir: &Dir, name: Name<'_>, top: &Dir, serial: &mut u64) -> Result<(), Error> {
+        // To change its `..` a directory must be writable; opening it sees to that, and to mounts.
+        self.open_directory(dir, name)?;
+        loop {
+            *serial = serial.saturating_add(1);
+            // All of `top` is to go: a plain rename can replace nothing but an empty directory of it.
+            match rustix::fs::renameat(&dir.fd, name.as_bytes(), &top.fd, format!(".removed-{serial:x}")) {
+                Ok(()) => return Ok(()),
+                Err(Errno::EXIST | Errno::NOTEMPTY | Errno::NOTDIR) => {}
+                Err(Errno::ACCESS) => {
+                    self.grant_owner(dir, name)?;
+                    let moved = rustix::fs::renameat(&dir.fd, name.as_bytes(), &top.fd, format!(".removed-{serial:x}"));
+                    return moved.map_err(failed("removing a directory"));
+                }
+                Err(errno) => return Err(failed("removing a directory")(errno)),
+            }
+        }
+    }
+}
+
+fn unlinked(dir: &Dir, name: Name<'_>) -> Result<bool, Error> {
+    match rustix::fs::unlinkat(&dir.fd, name.as_bytes(), AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => Ok(true),
+        Err(Errno::ISDIR) => Ok(false),
+        Err(errno) => Err(failed("removing a name")(errno)),
+    }
+}
+
+fn listed(raw: &CString) -> Result<Name<'_>, Error> {
+    Name::new(raw.to_bytes()).ok_or_else(|| Error::new(ErrorKind::Io, "the filesystem lists an impossible name"))
+}
+
+/// Reads a directory in batches, over a handle of its own.
+pub(super) struct Listing {
+    fd: std::os::fd::OwnedFd,
+    buffer: Vec<MaybeUninit<u8>>,
+}
+
+impl Listing {
+    pub(super) fn open(dir: &Dir) -> Result<Self, Error> {
+        let fd = rustix::fs::openat(&dir.fd, ".", super::READABLE_DIR, rustix::fs::Mode::empty()).map_err(failed("listing a directory"))?;
+        Ok(Self { fd, buffer: vec![MaybeUninit::uninit(); READ_BUFFER] })
+    }
+
+    /// Gives the next names, `.` and `..` left out; none at the end.
+    pub(super) fn next_batch(&mut self) -> Result<Option<Vec<(CString, FileType)>>, Error> {
+        let mut batch = Vec::new();
+        let mut raw = RawDir::new(&self.fd, &mut self.buffer);
+        while let Some(entry) = raw.next() {
+            let entry = entry.map_err(failed("listing a directory"))?;
+            let name = entry.file_name();
+            if name != c"." && name != c".." {
+                batch.push((name.to_owned(), entry.file_type()));
+            }
+            // What the kernel handed over must be used up: the handle stands behind it already.
+            if raw.is_buffer_empty() && batch.len() >= BATCH {
+                break;
+            }
+        }
+        Ok((!batch.is_empty()).then_some(batch))
+    }
+}

@@ -1,0 +1,209 @@
+//! In-root resolution of parents, in two implementations that are tested against each other: `openat2(RESOLVE_IN_ROOT)`
+//! and a walk of one component at a time. Neither ever leaves the root or the mount.
+
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+
+use super::{Dir, Kind, PATH_ANY, PATH_DIR, Resolver, Root, Stat, failed};
+use crate::entry::Name;
+use crate::error::{Error, ErrorKind};
+
+/// Linux `MAXSYMLINKS`.
+const MAX_LINKS: usize = 40;
+/// Tries of `openat2` when a rename elsewhere disturbs a resolution with `..` (EAGAIN).
+const MAX_TRIES: usize = 128;
+/// Components that the targets of links may add: Linux `PATH_MAX` for each of the links.
+const MAX_COMPONENTS: usize = MAX_LINKS * 2048;
+/// What a seccomp filter or an old kernel answers instead of `openat2`.
+const ABSENT: [Errno; 4] = [Errno::NOSYS, Errno::PERM, Errno::TOOBIG, Errno::INVAL];
+
+/// The resolver in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Active {
+    Openat2,
+    Walk,
+}
+
+impl Active {
+    /// Asks the kernel once whether it has `openat2`, so that a later EPERM is a real error.
+    pub(super) fn probe(top: &OwnedFd, wanted: Resolver) -> Result<Self, Error> {
+        if wanted == Resolver::Walk {
+            return Ok(Self::Walk);
+        }
+        match rustix::fs::openat2(top, ".", PATH_DIR, Mode::empty(), IN_ROOT) {
+            Ok(_) => Ok(Self::Openat2),
+            Err(errno) if ABSENT.contains(&errno) && wanted == Resolver::Auto => Ok(Self::Walk),
+            Err(errno) => Err(failed("asking for openat2")(errno)),
+        }
+    }
+}
+
+const IN_ROOT: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS).union(ResolveFlags::NO_XDEV);
+const ONE_NAME: ResolveFlags =
+    ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS).union(ResolveFlags::NO_SYMLINKS).union(ResolveFlags::NO_XDEV);
+
+/// What one name in a directory leads to.
+#[derive(Debug)]
+pub(crate) enum Step {
+    /// A directory, opened.
+    Directory(Dir),
+    /// A symlink.
+    Symlink,
+    /// Something that is neither.
+    Other,
+    /// Nothing.
+    Missing,
+}
+
+/// Where a path leads inside the root.
+#[derive(Debug)]
+pub(crate) enum Resolution {
+    /// To a directory.
+    Directory(Trail),
+    /// To a name that is not there; `rest` starts with it.
+    Missing { at: Trail, rest: Vec<Vec<u8>> },
+    /// To something that is no directory; `rest` starts with its name.
+    Other { at: Trail, rest: Vec<Vec<u8>> },
+}
+
+/// The directories from the root (not in the list) down to one, each with its name in the one before.
+pub(crate) type Trail = Vec<(Vec<u8>, Dir)>;
+
+impl Root {
+    /// Enters the directory `name` of `dir`, following nothing and crossing no mount.
+    pub(crate) fn enter(&self, dir: &Dir, name: Name<'_>) -> Result<Step, Error> {
+        match self.open_name(dir, name, PATH_DIR) {
+            Ok(fd) => Dir::from_fd(fd).map(Step::Directory),
+            Err(Errno::NOENT) => Ok(Step::Missing),
+            Err(Errno::NOTDIR | Errno::LOOP) => Ok(match dir.stat_of(name)?.map(|stat| stat.kind) {
+                None => Step::Missing,
+                Some(Kind::Symlink) => Step::Symlink,
+                // A directory that took the place meanwhile: somebody else writes here.
+                Some(Kind::Directory) => return Err(Error::new(ErrorKind::Io, "a name changed its type while it was opened")),
+                Some(_) => Step::Other,
+            }),
+            Err(errno) => Err(failed("entering a directory")(errno)),
+        }
+    }
+
+    /// Opens `name` in `dir` without following it and without crossing a mount.
+    pub(super) fn open_name(&self, dir: &Dir, name: Name<'_>, flags: OFlags) -> Result<OwnedFd, Errno> {
+        match self.resolver {
+            Active::Openat2 => rustix::fs::openat2(&dir.fd, name.as_bytes(), flags, Mode::empty(), ONE_NAME),
+            Active::Walk => {
+                let fd = rustix::fs::openat(&dir.fd, name.as_bytes(), flags | OFlags::NOFOLLOW, Mode::empty())?;
+                self.mount.check(&fd).map_err(|_| Errno::XDEV)?;
+                Ok(fd)
+            }
+        }
+    }
+
+    /// Resolves `path` (joined names, links followed inside the root) by `openat2`; none where the walk must tell more.
+    pub(crate) fn resolve_at_once(&self, path: &[u8]) -> Result<Option<Dir>, Error> {
+        if self.resolver == Active::Walk {
+            return Ok(None);
+        }
+        for _ in 0..MAX_TRIES {
+            match rustix::fs::openat2(&self.top.fd, path, PATH_DIR.difference(OFlags::NOFOLLOW), Mode::empty(), IN_ROOT) {
+                Ok(fd) => return Dir::from_fd(fd).map(Some),
+                Err(Errno::AGAIN) => {}
+                Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+                Err(errno) => return Err(resolution_failed(errno)),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Resolves `path` (joined names, links followed inside the root) one component at a time.
+    ///
+    /// `..` in a link pops a stack of handles; it is never given to the kernel. `depth` bounds the stack.
+    pub(crate) fn walk(&self, path: &[u8], depth: u64) -> Result<Resolution, Error> {
+        let mut todo: VecDeque<Vec<u8>> = components(path).collect();
+        let mut trail = Trail::new();
+        let mut links = 0_usize;
+        while let Some(component) = todo.pop_front() {
+            if component == b".." {
+                trail.pop();
+                continue;
+            }
+            let name = Name::new(&component).ok_or_else(|| Error::new(ErrorKind::NameTooLong, "a component of a link's target"))?;
+            let here = trail.last().map_or(&self.top, |(_, dir)| dir);
+            match self.look(here, name)? {
+                Looked::Directory(dir) => {
+                    trail.push((component, dir));
+                    if crate::convert::len_u64(trail.len()) > depth {
+                        return Err(Error::limit_exceeded("depth", depth));
+                    }
+                }
+                Looked::Symlink(target) => {
+                    links = links.saturating_add(1);
+                    if links > MAX_LINKS {
+                        return Err(resolution_failed(Errno::LOOP));
+                    }
+                    if target.first() == Some(&b'/') {
+                        trail.clear();
+                    }
+                    components(&target).rev().for_each(|component| todo.push_front(component));
+                    if todo.len() > MAX_COMPONENTS {
+                        return Err(resolution_failed(Errno::LOOP));
+                    }
+                }
+                Looked::Missing => return unfinished(trail, component, todo).map(|(at, rest)| Resolution::Missing { at, rest }),
+                Looked::Other => return unfinished(trail, component, todo).map(|(at, rest)| Resolution::Other { at, rest }),
+            }
+        }
+        Ok(Resolution::Directory(trail))
+    }
+
+    fn look(&self, dir: &Dir, name: Name<'_>) -> Result<Looked, Error> {
+        let fd = match self.open_name(dir, name, PATH_ANY) {
+            Ok(fd) => fd,
+            Err(Errno::NOENT) => return Ok(Looked::Missing),
+            Err(errno) => return Err(failed("looking at a parent")(errno)),
+        };
+        let stat = rustix::fs::fstat(&fd).map_err(failed("looking at a parent"))?;
+        Ok(match Stat::from_os(&stat).kind {
+            Kind::Directory => Looked::Directory(Dir::from_fd(fd)?),
+            Kind::Symlink => {
+                // Read through the handle that was looked at, so that the link cannot change in between.
+                let target = rustix::fs::readlinkat(&fd, "", Vec::new()).map_err(failed("reading a symlink"))?;
+                Looked::Symlink(target.into_bytes())
+            }
+            _ => Looked::Other,
+        })
+    }
+}
+
+enum Looked {
+    Directory(Dir),
+    Symlink(Vec<u8>),
+    Other,
+    Missing,
+}
+
+fn components(path: &[u8]) -> impl DoubleEndedIterator<Item = Vec<u8>> + '_ {
+    path.split(|byte| *byte == b'/').filter(|component| !matches!(*component, b"" | b".")).map(<[u8]>::to_vec)
+}
+
+/// Gives what is left to make. `..` after a missing component would make the tree depend on what is not there.
+fn unfinished(at: Trail, component: Vec<u8>, todo: VecDeque<Vec<u8>>) -> Result<(Trail, Vec<Vec<u8>>), Error> {
+    let rest: Vec<Vec<u8>> = std::iter::once(component).chain(todo).collect();
+    if rest.iter().any(|component| component == b"..") {
+        return Err(Error::new(ErrorKind::ParentMissing, "a link's target has `..` after a component that is not there"));
+    }
+    if rest.iter().any(|component| Name::new(component).is_none()) {
+        return Err(Error::new(ErrorKind::NameTooLong, "a component of a link's target"));
+    }
+    Ok((at, rest))
+}
+
+fn resolution_failed(errno: Errno) -> Error {
+    match errno {
+        Errno::LOOP => Error::new(ErrorKind::SymlinkLoop, "over 40 symlinks on the way to the parent"),
+        Errno::NAMETOOLONG => Error::new(ErrorKind::NameTooLong, "a component of a link's target"),
+        errno => failed("resolving a parent")(errno),
+    }
+}

@@ -1,0 +1,265 @@
+//! The paved path: [`Unpacker`] takes layers, bottom first, and commits a tree that was verified to the last byte.
+
+use std::fs::File;
+use std::io::{Read, Seek as _, SeekFrom};
+use std::num::NonZeroUsize;
+
+use crate::apply::{Applied, Applier, Ground};
+use crate::archive::EndOfArchive;
+use crate::blob::{BlobStream, BlobSummary, Counts, Deadline, Expect, LayerProof, Stop, drive, hash_blob};
+use crate::entry::Owner;
+use crate::error::{Error, ErrorKind};
+use crate::layer::LayerStream;
+use crate::observe::{CancelToken, Event, LayerReport, Log, Observer, Progress};
+use crate::policy::Policy;
+use crate::root::{Root, caller};
+use crate::stage::{LayerVerified, StagedTree};
+
+/// Threads in use unless the caller says otherwise: one that reads and decodes, one that writes.
+const DEFAULT_THREADS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
+
+/// Unpacks the layers of one tree, bottom first.
+///
+/// ```
+/// use safe_layers::{Expect, Policy, Root, Unpacker};
+/// # let dir = tempfile::tempdir()?;
+/// # let (path, blob) = (dir.path(), vec![0_u8; 1024]);
+/// # let mut hasher = safe_layers::Hasher::new(safe_layers::Algorithm::Sha256);
+/// # hasher.update(&blob);
+/// # let digest = hasher.finish();
+/// # let mut policy = Policy::rootless();
+/// # policy.limits.entries = 10;
+/// let parent = Root::open_ambient(path, cap_std::ambient_authority())?;
+/// let mut unpacker = Unpacker::rootfs(parent, "rootfs", policy)?;
+/// let report = unpacker.apply(&Expect::blob(digest), blob.as_slice())?;
+/// assert_eq!(report.verified.blob_digest, Some(digest));
+/// assert!(!path.join("rootfs").exists());
+/// unpacker.commit()?;
+/// assert!(path.join("rootfs").is_dir());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Unpacker {
+    // Dropped before the staged tree: it holds handles into it.
+    applier: Applier,
+    target: Target,
+    policy: Policy,
+    caller: Owner,
+    threads: NonZeroUsize,
+    cancel: CancelToken,
+    log: Log,
+    layers: Vec<LayerVerified>,
+    reports: Vec<LayerReport>,
+    state: State,
+}
+
+#[derive(Debug)]
+enum Target {
+    Staged(StagedTree),
+    InPlace,
+}
+
+/// Whether the next layer may be applied.
+#[derive(Debug)]
+enum State {
+    Ready,
+    /// A layer failed: everything after it fails the same way.
+    Spoiled(Error),
+}
+
+/// A tree that is at its final name, or was written in place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Unpacked {
+    /// A report for each layer, bottom first.
+    pub layers: Vec<LayerReport>,
+}
+
+impl Unpacker {
+    /// Prepares a new tree that is to appear as `name` in `parent`.
+    ///
+    /// The layers go to a private directory beside it; [`commit`](Self::commit) moves that to `name`. Whatever else happens, the
+    /// private directory is removed and `name` does not appear.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidName`] where `name` is not one component; [`ErrorKind::Io`] where it exists or `parent` cannot be written.
+    pub fn rootfs(parent: Root, name: &str, policy: Policy) -> Result<Self, Error> {
+        let staged = StagedTree::new(parent, name)?;
+        let applier = Applier::new(staged.root()?, policy.clone(), Ground::Staged)?;
+        Ok(Self::new(Target::Staged(staged), applier, policy))
+    }
+
+    /// Prepares to write into the existing directory `dir`, for a caller with a transaction of his own.
+    ///
+    /// Containment holds as everywhere, but nothing is undone: after an error what was written stays, and the error says
+    /// [`partially_applied`](Error::partially_applied).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] where the directory cannot be read.
+    pub fn in_place(dir: Root, policy: Policy) -> Result<Self, Error> {
+        let applier = Applier::new(dir, policy.clone(), Ground::InPlace)?;
+        Ok(Self::new(Target::InPlace, applier, policy))
+    }
+
+    fn new(target: Target, applier: Applier, policy: Policy) -> Self {
+        let log = Log::new(policy.limits.events);
+        Self {
+            applier,
+            target,
+            policy,
+            caller: caller(),
+            threads: DEFAULT_THREADS,
+            cancel: CancelToken::new(),
+            log,
+            layers: Vec::new(),
+            reports: Vec::new(),
+            state: State::Ready,
+        }
+    }
+
+    /// Sets how many threads work: one does everything on the caller's, two read, hash and decode beside it. The result is the same.
+    ///
+    /// Default 2.
+    #[must_use]
+    pub fn threads(mut self, threads: NonZeroUsize) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// Sets who hears events and progress.
+    #[must_use]
+    pub fn observer(mut self, observer: Box<dyn Observer + Send>) -> Self {
+        self.log.set_observer(observer);
+        self
+    }
+
+    /// Sets the token that cancels.
+    #[must_use]
+    pub fn cancel(mut self, token: CancelToken) -> Self {
+        self.cancel = token;
+        self
+    }
+
+    /// Applies one layer, on top of those before, and checks every claim of `expect` about it.
+    ///
+    /// The bytes are decoded and written to the private directory while they are verified; [`apply_file`](Self::apply_file) verifies them first.
+    ///
+    /// # Errors
+    /// Whatever is wrong with the claim, the blob, the archive, an entry or the filesystem. A failed layer spoils the unpacker: every
+    /// later call gives the same error. `Ok` means that the whole layer is in the private directory and every claim matched.
+    pub fn apply(&mut self, expect: &Expect, blob: impl Read + Send) -> Result<LayerReport, Error> {
+        self.begin()?;
+        let result = self.apply_stream(expect, blob);
+        self.end(result)
+    }
+
+    /// As [`apply`](Self::apply), from the start of a file, whose blob digest and size are checked before any byte is decoded.
+    ///
+    /// The file is read twice and both readings must match, as it may change in between. With only a diff_id claimed, once.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply).
+    pub fn apply_file(&mut self, expect: &Expect, mut blob: &File) -> Result<LayerReport, Error> {
+        self.begin()?;
+        let cancel = self.cancel.clone();
+        let stop = Stop::new(&cancel, self.policy.limits.deadline.and_then(Deadline::after));
+        let rewind = |mut blob: &File| blob.seek(SeekFrom::Start(0)).map(drop).map_err(|e| Error::io("rewinding the blob", &e));
+        let result = rewind(blob)
+            .and_then(|()| hash_blob(&mut blob, expect, &self.policy.limits, &stop))
+            .and_then(|()| rewind(blob))
+            .and_then(|()| self.apply_stream(expect, blob));
+        self.end(result)
+    }
+
+    /// Makes the tree whole and moves it to its final name. In place there is nothing to move.
+    ///
+    /// # Errors
+    /// The error of the layer that failed, if one did; [`ErrorKind::LayerCountMismatch`] where none was applied; [`ErrorKind::Io`] where
+    /// the final name exists by now. `Ok` means that the tree is at its final name.
+    pub fn commit(self) -> Result<Unpacked, Error> {
+        if let State::Spoiled(error) = self.state {
+            return Err(error);
+        }
+        let mut log = self.log;
+        match self.target {
+            Target::Staged(staged) => {
+                let complete = self.applier.complete(&mut log)?;
+                staged.commit(&self.layers, complete)?;
+            }
+            Target::InPlace => {}
+        }
+        Ok(Unpacked { layers: self.reports })
+    }
+
+    /// Begins a layer. Until it ended well the unpacker is spoiled, so that a panic in the caller's reader cannot be committed.
+    fn begin(&mut self) -> Result<(), Error> {
+        if let State::Spoiled(error) = &self.state {
+            return Err(error.clone());
+        }
+        let layer = self.layer();
+        self.state = State::Spoiled(self.blame(Error::new(ErrorKind::Cancelled, "the layer was abandoned"), layer));
+        self.log.begin(layer);
+        Ok(())
+    }
+
+    fn end(&mut self, result: Result<LayerReport, Error>) -> Result<LayerReport, Error> {
+        let result = result.map_err(|error| self.blame(error, self.layer()));
+        match &result {
+            Ok(report) => {
+                self.reports.push(report.clone());
+                self.state = State::Ready;
+            }
+            Err(error) => self.state = State::Spoiled(error.clone()),
+        }
+        result
+    }
+
+    fn blame(&self, error: Error, layer: u64) -> Error {
+        let error = error.in_layer(layer);
+        match self.target {
+            Target::Staged(_) => error,
+            Target::InPlace => error.after_partial_apply(),
+        }
+    }
+
+    fn layer(&self) -> u64 {
+        crate::convert::len_u64(self.reports.len())
+    }
+
+    fn apply_stream(&mut self, expect: &Expect, blob: impl Read + Send) -> Result<LayerReport, Error> {
+        self.applier.begin_layer()?;
+        let layer = self.layer();
+        let mut entries = LayerStream::new(&self.policy, self.caller);
+        let stream = BlobStream::new(expect, &self.policy.limits, self.policy.oddities);
+        let stop = Stop::new(&self.cancel, self.policy.limits.deadline.and_then(Deadline::after));
+        let (policy, applier, log) = (&self.policy, &mut self.applier, &mut self.log);
+        let mut sink = |bytes: &[u8], counts: Counts| {
+            entries.feed(bytes, policy, applier, log)?;
+            let Counts { blob_bytes, decoded_bytes } = counts;
+            log.progress(&Progress { layer, blob_bytes, decoded_bytes, entries: entries.entries() });
+            Ok(())
+        };
+        let (proof, summary, events) = drive(blob, stream, self.threads, &stop, &mut sink)?;
+        events.into_iter().for_each(|event: Event| self.log.record(event));
+        let end = entries.finish(&mut self.log)?;
+        let applied = self.applier.end_layer(&mut self.log)?;
+        Ok(self.report(proof, end, &summary, applied))
+    }
+
+    fn report(&mut self, proof: LayerProof, end: EndOfArchive, summary: &BlobSummary, applied: Applied) -> LayerReport {
+        let (diff_id, verified) = (proof.diff_id(), proof.verified());
+        self.layers.push(LayerVerified::new(proof, end));
+        LayerReport {
+            blob_digest: summary.blob_digest,
+            blob_bytes: summary.blob_bytes,
+            diff_id,
+            decoded_bytes: summary.decoded_bytes,
+            compression: summary.compression,
+            verified,
+            entries: applied.counts,
+            file_bytes: applied.file_bytes,
+            events: self.log.end(),
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! What the integration tests share. None of it uses the crate's own parser.
+
+pub mod builder;
+pub mod canary;
+pub mod model;
+pub mod snapshot;

@@ -1,0 +1,212 @@
+//! What a stack of layers means, in memory: the rules of whiteouts, replacement and hardlinks as the layer specification states them.
+//!
+//! It works the other way round than an unpacker that streams: first the markers of a layer take away from what lies below,
+//! then the entries are put in. Out of its scope: parents that are symlinks, devices, extended attributes.
+
+use std::collections::BTreeMap;
+
+use super::builder::{Entry, Tar, tar};
+use super::snapshot::{Data, Kind, Node, Tree};
+
+type Path = String;
+
+/// One entry of a layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Op {
+    Dir {
+        path: Path,
+        mode: u32,
+        mtime: i64,
+    },
+    File {
+        path: Path,
+        mode: u32,
+        mtime: i64,
+        data: Vec<u8>,
+    },
+    Symlink {
+        path: Path,
+        mtime: i64,
+        target: Vec<u8>,
+    },
+    Hardlink {
+        path: Path,
+        target: Path,
+    },
+    /// `.wh.NAME` for the object at `path`.
+    Whiteout {
+        path: Path,
+    },
+    /// `.wh..wh..opq` in the directory at `path`.
+    Opaque {
+        path: Path,
+    },
+}
+
+impl Op {
+    fn path(&self) -> &str {
+        match self {
+            Self::Dir { path, .. }
+            | Self::File { path, .. }
+            | Self::Symlink { path, .. }
+            | Self::Hardlink { path, .. }
+            | Self::Whiteout { path }
+            | Self::Opaque { path } => path,
+        }
+    }
+
+    fn is_marker(&self) -> bool {
+        matches!(self, Self::Whiteout { .. } | Self::Opaque { .. })
+    }
+
+    fn entry(&self) -> Entry {
+        match self {
+            Self::Dir { path, mode, mtime } => Entry::dir(path).mode(i128::from(*mode)).mtime(i128::from(*mtime)),
+            Self::File { path, mode, mtime, data } => Entry::file(path, data).mode(i128::from(*mode)).mtime(i128::from(*mtime)),
+            Self::Symlink { path, mtime, target } => Entry::symlink(path, target).mtime(i128::from(*mtime)),
+            Self::Hardlink { path, target } => Entry::hardlink(path, target),
+            Self::Whiteout { path } => {
+                let (parent, name) = split(path);
+                Entry::file(join(parent, &format!(".wh.{name}")), "")
+            }
+            Self::Opaque { path } => Entry::file(join(path, ".wh..wh..opq"), ""),
+        }
+    }
+}
+
+/// The archive of a layer.
+pub fn layer(ops: &[Op]) -> Tar {
+    ops.iter().fold(tar(), |tar, op| tar.add(op.entry()))
+}
+
+/// An object of the model: `inode` is what hardlinks share.
+#[derive(Clone, Debug)]
+struct Object {
+    inode: usize,
+    kind: Kind,
+    mode: u32,
+    mtime: i64,
+}
+
+/// A tree in memory.
+#[derive(Clone, Debug)]
+pub struct Model {
+    objects: BTreeMap<Path, Object>,
+    inodes: usize,
+}
+
+impl Default for Model {
+    /// A new root, as it is without a root entry: 0755, time 0.
+    fn default() -> Self {
+        let root = Object { inode: 0, kind: Kind::Dir, mode: 0o755, mtime: 0 };
+        Self { objects: [(Path::new(), root)].into(), inodes: 1 }
+    }
+}
+
+impl Model {
+    /// What the layers give, bottom first, or `None` where a hardlink has no target.
+    pub fn of(layers: &[Vec<Op>]) -> Option<Self> {
+        layers.iter().try_fold(Self::default(), |model, ops| model.apply(ops))
+    }
+
+    /// Puts a layer on top.
+    pub fn apply(mut self, ops: &[Op]) -> Option<Self> {
+        for op in ops.iter().filter(|op| op.is_marker()) {
+            self.remove_below(op.path());
+            if let Op::Whiteout { path } = op {
+                self.objects.remove(path);
+            }
+        }
+        let mut waiting = Vec::new();
+        for op in ops.iter().filter(|op| !op.is_marker()) {
+            waiting.retain(|(path, _): &(Path, Path)| path != op.path());
+            match op {
+                Op::Dir { path, mode, mtime } => self.put_dir(path, *mode, *mtime),
+                Op::File { path, mode, mtime, data } => {
+                    let inode = self.inode();
+                    self.put(path, Object { inode, kind: Kind::File(Data::of(data)), mode: *mode, mtime: *mtime });
+                }
+                Op::Symlink { path, mtime, target } => {
+                    let inode = self.inode();
+                    self.put(path, Object { inode, kind: Kind::Symlink(target.clone()), mode: 0o777, mtime: *mtime });
+                }
+                Op::Hardlink { path, target } if path == target => {
+                    self.objects.get(path).filter(|object| object.kind != Kind::Dir)?;
+                }
+                Op::Hardlink { path, target } if self.objects.contains_key(target) => self.link(path, target)?,
+                Op::Hardlink { path, target } => waiting.push((path.clone(), target.clone())),
+                Op::Whiteout { .. } | Op::Opaque { .. } => {}
+            }
+        }
+        for (path, target) in waiting {
+            self.link(&path, &target)?;
+        }
+        Some(self)
+    }
+
+    /// The model as a snapshot of a tree whose objects all belong to `owner`.
+    pub fn tree(&self, owner: (u32, u32)) -> Tree {
+        let names = |inode: usize| self.objects.iter().filter(move |(_, object)| object.inode == inode && object.kind != Kind::Dir);
+        let node = |object: &Object| {
+            let count = names(object.inode).count() as u64;
+            Node {
+                kind: object.kind.clone(),
+                mode: object.mode,
+                uid: owner.0,
+                gid: owner.1,
+                mtime: (object.mtime, 0),
+                xattrs: BTreeMap::new(),
+                nlink: count,
+                same_as: names(object.inode).next().filter(|_| count > 1).map(|(path, _)| path.clone().into_bytes()),
+            }
+        };
+        Tree::from_nodes(self.objects.iter().map(|(path, object)| (path.clone().into_bytes(), node(object))).collect())
+    }
+
+    fn inode(&mut self) -> usize {
+        self.inodes += 1;
+        self.inodes
+    }
+
+    fn link(&mut self, path: &str, target: &str) -> Option<()> {
+        let object = self.objects.get(target).filter(|object| object.kind != Kind::Dir)?.clone();
+        self.put(path, object);
+        Some(())
+    }
+
+    /// A directory over a directory takes its attributes; over anything else its place.
+    fn put_dir(&mut self, path: &str, mode: u32, mtime: i64) {
+        match self.objects.get_mut(path).filter(|object| object.kind == Kind::Dir) {
+            Some(object) => (object.mode, object.mtime) = (mode, mtime),
+            None => {
+                let inode = self.inode();
+                self.put(path, Object { inode, kind: Kind::Dir, mode, mtime });
+            }
+        }
+    }
+
+    fn put(&mut self, path: &str, object: Object) {
+        let (parent, _) = split(path);
+        if self.objects.get(parent).is_none_or(|object| object.kind != Kind::Dir) {
+            self.put_dir(parent, 0o755, 0);
+        }
+        self.remove_below(path);
+        self.objects.insert(path.into(), object);
+    }
+
+    fn remove_below(&mut self, path: &str) {
+        self.objects.retain(|other, _| {
+            let below =
+                if path.is_empty() { !other.is_empty() } else { other.strip_prefix(path).is_some_and(|rest| rest.starts_with('/')) };
+            !below
+        });
+    }
+}
+
+fn split(path: &str) -> (&str, &str) {
+    path.rsplit_once('/').unwrap_or(("", path))
+}
+
+fn join(parent: &str, name: &str) -> String {
+    if parent.is_empty() { name.into() } else { format!("{parent}/{name}") }
+}
