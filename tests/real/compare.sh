@@ -98,7 +98,7 @@ compare() { # NAME BLOB
   tar --quoting-style=literal -tf "$2" > "$work/entries"
   if ours "$2"; then
     refused "$2" || ok=0
-    peer gnutar "$1" tar --warning=no-timestamp --numeric-owner --xattrs --xattrs-include='*' -xpf "$2" || ok=0
+    peer gnutar "$1" tar --warning=no-timestamp --delay-directory-restore --numeric-owner --xattrs --xattrs-include='*' -xpf "$2" || ok=0
     peer bsdtar "$1" bsdtar --numeric-owner -xpf "$2" || ok=0
     devices || ok=0
   else
