@@ -32,3 +32,8 @@ pub use root::Resolver;
 pub use root::Root;
 pub use stage::recover;
 pub use unpacker::{Unpacked, Unpacker};
+
+/// The code in the README is compiled with the other examples.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
