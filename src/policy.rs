@@ -10,7 +10,6 @@ use crate::entry::{AbsoluteNames, Device, DeviceKind, Entry, EntryKind, Metadata
 use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
 use crate::observe::{Event, Oddities, Reason};
-use crate::root::Resolver;
 use xattr::Judgement;
 
 /// What a layer may do. Start from a preset and change what differs.
@@ -63,6 +62,19 @@ pub struct Policy {
     /// How parents are resolved: for tests of one way or the other.
     #[doc(hidden)]
     pub resolver: Resolver,
+}
+
+/// How the path of a parent is resolved inside the root.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Resolver {
+    /// `openat2` where the kernel has it, else the walk.
+    #[default]
+    Auto,
+    /// `openat2(RESOLVE_IN_ROOT)`; an error where the kernel or a seccomp filter refuses it.
+    Openat2,
+    /// One `openat(O_NOFOLLOW)` for each component.
+    Walk,
 }
 
 /// What becomes of a second entry at the place of an earlier one.

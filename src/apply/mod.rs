@@ -14,7 +14,7 @@ use crate::entry::{Entry, EntryKind, Owner};
 use crate::error::{Error, ErrorKind};
 use crate::layer::Sink;
 use crate::observe::{EntryCounts, Log, Reason};
-use crate::policy::{Judged, Policy};
+use crate::policy::{Judged, Policy, Resolver};
 use crate::root::{Attributes as _, Root, caller};
 use directories::{Directories, Final, Inheritance, Mode};
 use links::Deferred;
@@ -64,7 +64,11 @@ pub(crate) struct Applied {
 
 impl Applier {
     pub(crate) fn new(root: Root, policy: Policy, ground: Ground) -> Result<Self, Error> {
-        let root = root.with_resolver(policy.resolver)?;
+        let root = match policy.resolver {
+            Resolver::Auto => root,
+            Resolver::Openat2 => root.with_openat2()?,
+            Resolver::Walk => root.with_walk(),
+        };
         let directories = Self::ground_directories(&root, ground)?;
         Ok(Self {
             root,

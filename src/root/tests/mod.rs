@@ -7,12 +7,12 @@ mod staging;
 
 use std::path::Path;
 
-use super::{Resolver, Root};
+use super::Root;
 use crate::entry::Name;
 
 /// Opens `path` once for each resolver.
 fn roots(path: &Path) -> [Root; 2] {
-    [Resolver::Openat2, Resolver::Walk].map(|resolver| open(path).with_resolver(resolver).unwrap())
+    [open(path).with_openat2().unwrap(), open(path).with_walk()]
 }
 
 fn open(path: &Path) -> Root {
