@@ -5,11 +5,11 @@
 //! before every claim about every layer ([`Expect`]: size, digest of the blob, digest of the uncompressed bytes) matched.
 //!
 //! ```
-//! use safe_layers::{Digest, Expect, Policy, Root, Unpacker};
+//! use safe_layers::{Digest, Expect, Policy, Root, Unpacker, ambient_authority};
 //! # let dir = tempfile::tempdir()?;
 //! # let (path, blob) = (dir.path(), vec![0_u8; 1024]);
 //! # let claimed = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef";
-//! let parent = Root::open_ambient(path, cap_std::ambient_authority())?;
+//! let parent = Root::open_ambient(path, ambient_authority())?;
 //! let mut unpacker = Unpacker::rootfs(parent, "rootfs", Policy::rootless())?;
 //! unpacker.apply(&Expect::blob(Digest::parse(claimed)?), blob.as_slice())?;
 //! unpacker.commit()?;
@@ -57,6 +57,7 @@ mod unpacker;
 
 pub use archive::{Timestamp, TrailingData, Xattr};
 pub use blob::Expect;
+pub use cap_std::{AmbientAuthority, ambient_authority};
 pub use digest::{Algorithm, Digest, Hasher, chain_id};
 pub use entry::{AbsoluteNames, Device, DeviceKind, Entry, EntryKind, EntryPath, HiddenName, Metadata, Name, SymlinkTarget, Whiteout};
 pub use error::{Class, Error, ErrorKind, LimitHit, Location, escape_path};

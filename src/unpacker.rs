@@ -29,7 +29,7 @@ const DEFAULT_THREADS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 /// # let digest = hasher.finish();
 /// # let mut policy = Policy::rootless();
 /// # policy.limits.entries = 10;
-/// let parent = Root::open_ambient(path, cap_std::ambient_authority())?;
+/// let parent = Root::open_ambient(path, safe_layers::ambient_authority())?;
 /// let mut unpacker = Unpacker::rootfs(parent, "rootfs", policy)?;
 /// let report = unpacker.apply(&Expect::blob(digest), blob.as_slice())?;
 /// assert_eq!(report.verified.blob_digest, Some(digest));
