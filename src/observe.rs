@@ -79,6 +79,14 @@ pub struct Event {
     pub detail: String,
 }
 
+impl Event {
+    /// Adds every part of `location` that is not known yet.
+    pub(crate) fn located(mut self, location: &Location) -> Self {
+        self.location.fill_from(location);
+        self
+    }
+}
+
 /// What becomes of a layer that is readable but not quite as the format wants it: the columns of the dialect rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -261,6 +269,11 @@ impl Log {
     /// Notes something about the entry that is worked on.
     pub(crate) fn note(&mut self, reason: Reason, detail: impl Into<String>) {
         self.record(Event { reason, location: self.location.clone(), detail: detail.into() });
+    }
+
+    /// Records what a parser noted about the entry that is worked on.
+    pub(crate) fn record_here(&mut self, event: Event) {
+        self.record(event.located(&self.location));
     }
 
     pub(crate) fn record(&mut self, event: Event) {
