@@ -91,7 +91,7 @@ fn directories_without_permission_go_too() {
     fs::create_dir_all(&deep).unwrap();
     fs::write(deep.join("f"), "").unwrap();
     for path in ["tree/a/b", "tree/a", "tree"] {
-        fs::set_permissions(dir.path().join(path), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(dir.path().join(path), fs::Permissions::from_mode(0o000)).unwrap();
     }
     let root = open(dir.path());
     root.remove(root.top(), name("tree"), &mut Heard::default()).unwrap();
