@@ -87,12 +87,7 @@ impl Error {
     /// Adds every part of `location` that is not known yet.
     #[must_use]
     pub(crate) fn located(mut self, location: &Location) -> Self {
-        let own = &mut self.0.location;
-        own.entry = own.entry.or(location.entry);
-        own.offset = own.offset.or(location.offset);
-        if own.path.is_none() {
-            own.path.clone_from(&location.path);
-        }
+        self.0.location.fill_from(location);
         self
     }
 
@@ -200,6 +195,17 @@ pub struct Location {
     pub offset: Option<u64>,
     /// The entry's path, cleaned where it could be, else the bytes found.
     pub path: Option<Vec<u8>>,
+}
+
+impl Location {
+    /// Takes every part of `other` that is not known yet.
+    pub(crate) fn fill_from(&mut self, other: &Self) {
+        self.entry = self.entry.or(other.entry);
+        self.offset = self.offset.or(other.offset);
+        if self.path.is_none() {
+            self.path.clone_from(&other.path);
+        }
+    }
 }
 
 /// Escapes a path for a message or for JSON: bytes that are not UTF-8 and control characters become `\xHH`.

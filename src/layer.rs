@@ -83,13 +83,13 @@ impl LayerStream {
         match vetted {
             Vetted::Apply(judged) => {
                 log.set_location(judged.entry.location());
-                events.into_iter().for_each(|event| log.record(event));
+                events.into_iter().for_each(|event| log.record_here(event));
                 self.body = Body::Wanted;
                 sink.entry(judged, log)
             }
             Vetted::Skip(entry, reason) => {
                 log.set_location(entry.location());
-                events.into_iter().for_each(|event| log.record(event));
+                events.into_iter().for_each(|event| log.record_here(event));
                 self.body = Body::LeftOut;
                 sink.skip(&entry, reason, log)
             }

@@ -1,4 +1,44 @@
 //! Unpacks tar archives and container-image layers that nobody trusts.
+//!
+//! A layer comes from somebody else and is unpacked by somebody with privilege. This crate parses it strictly, judges each
+//! entry by a [`Policy`], writes it through a directory handle and one name at a time, and shows nothing under the final name
+//! before every claim about every layer ([`Expect`]: size, digest of the blob, digest of the uncompressed bytes) matched.
+//!
+//! ```
+//! use safe_layers::{Digest, Expect, Policy, Root, Unpacker, ambient_authority};
+//! # let dir = tempfile::tempdir()?;
+//! # let (path, blob) = (dir.path(), vec![0_u8; 1024]);
+//! # let claimed = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef";
+//! let parent = Root::open_ambient(path, ambient_authority())?;
+//! let mut unpacker = Unpacker::rootfs(parent, "rootfs", Policy::rootless())?;
+//! unpacker.apply(&Expect::blob(Digest::parse(claimed)?), blob.as_slice())?;
+//! unpacker.commit()?;
+//! # assert!(path.join("rootfs").is_dir());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The way of a layer
+//! ```text
+//! bytes → hash, decode, hash → strict parser → typed entry → policy → directory handle + one name → private tree → commit
+//! ```
+//! [`Unpacker`] goes the whole way; [`LayerReader`] stops before the disk, for scanners and converters.
+//!
+//! # In scope
+//! tar (v7, ustar, PAX, GNU, sparse files) as plain, gzip or zstd blobs; whiteouts of the OCI image specification; regular files,
+//! directories, symlinks, hardlinks, FIFOs, devices; owners, modes, times to the nanosecond, extended attributes, capabilities, ACLs.
+//! Linux.
+//!
+//! # Out of scope
+//! Fetching anything; running anything; other archive formats; making archives.
+//!
+//! # What is silent
+//! Nothing: whatever is skipped or changed is an [`Event`] in the [`LayerReport`], whatever is refused an [`Error`] with the
+//! entry, the offset and the path. A second reader may disagree with this one; the choices are written down at each knob of [`Policy`].
+//!
+//! # Features
+//! `serde`: reports, events and errors implement `Serialize`.
+//!
+//! This crate was not audited.
 
 mod apply;
 mod archive;
@@ -17,18 +57,24 @@ mod unpacker;
 
 pub use archive::{Timestamp, TrailingData, Xattr};
 pub use blob::Expect;
+pub use cap_std::{AmbientAuthority, ambient_authority};
 pub use digest::{Algorithm, Digest, Hasher, chain_id};
 pub use entry::{AbsoluteNames, Device, DeviceKind, Entry, EntryKind, EntryPath, HiddenName, Metadata, Name, SymlinkTarget, Whiteout};
 pub use error::{Class, Error, ErrorKind, LimitHit, Location, escape_path};
 pub use layer::LayerReader;
 pub use limits::{Limits, RATIO_FLOOR};
 pub use observe::{CancelToken, Compression, EntryCounts, Event, Events, LayerReport, Observer, Oddities, Progress, Reason, Verified};
+#[doc(hidden)]
+pub use policy::Resolver;
 pub use policy::{
     Devices, Duplicates, Fifos, Hardlinks, IdMap, IdRange, ImplicitParents, NonDirectoryParents, OtherXattrs, Ownership, Policy,
     SpecialBits, SymlinkedParents, Symlinks, UnknownTypes, UnsupportedXattrs, Whiteouts,
 };
-#[doc(hidden)]
-pub use root::Resolver;
 pub use root::Root;
 pub use stage::recover;
 pub use unpacker::{Unpacked, Unpacker};
+
+/// The code in the README is compiled with the other examples.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

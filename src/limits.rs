@@ -56,7 +56,7 @@ macro_rules! limits {
 }
 
 limits! {
-    /// Entries of one layer. Default 4 M: an order above the largest published images, which hold a few hundred thousand.
+    /// Entries of one layer, and objects made for it: directories without an entry count too. Default 4 M: an order above the largest published images, which hold a few hundred thousand.
     entries = 4_000_000;
     /// Bytes decoded from one blob (skipped and trailing ones too) and, apart from that, the sum of the logical sizes of its files, in bytes.
     ///

@@ -65,6 +65,7 @@ reasons! {
     XattrOnSpecialDropped "An extended attribute of a symlink, FIFO or device was dropped.",
     XattrUnsupported "The filesystem or the caller's privilege refused an extended attribute.",
     TimeClamped "A time was clamped to what the filesystem holds.",
+    TimeNotRestored "A directory that was only passed through and is not the caller's keeps its new time.",
 }
 
 /// One thing skipped, changed or read generously, with its place.
@@ -76,6 +77,14 @@ pub struct Event {
     pub location: Location,
     /// What, where the reason alone does not say it: the key, the old and the new value. May be empty.
     pub detail: String,
+}
+
+impl Event {
+    /// Adds every part of `location` that is not known yet.
+    pub(crate) fn located(mut self, location: &Location) -> Self {
+        self.location.fill_from(location);
+        self
+    }
 }
 
 /// What becomes of a layer that is readable but not quite as the format wants it: the columns of the dialect rules.
@@ -260,6 +269,11 @@ impl Log {
     /// Notes something about the entry that is worked on.
     pub(crate) fn note(&mut self, reason: Reason, detail: impl Into<String>) {
         self.record(Event { reason, location: self.location.clone(), detail: detail.into() });
+    }
+
+    /// Records what a parser noted about the entry that is worked on.
+    pub(crate) fn record_here(&mut self, event: Event) {
+        self.record(event.located(&self.location));
     }
 
     pub(crate) fn record(&mut self, event: Event) {

@@ -10,7 +10,6 @@ use crate::entry::{AbsoluteNames, Device, DeviceKind, Entry, EntryKind, Metadata
 use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
 use crate::observe::{Event, Oddities, Reason};
-use crate::root::Resolver;
 use xattr::Judgement;
 
 /// What a layer may do. Start from a preset and change what differs.
@@ -63,6 +62,19 @@ pub struct Policy {
     /// How parents are resolved: for tests of one way or the other.
     #[doc(hidden)]
     pub resolver: Resolver,
+}
+
+/// How the path of a parent is resolved inside the root.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Resolver {
+    /// `openat2` where the kernel has it, else the walk.
+    #[default]
+    Auto,
+    /// `openat2(RESOLVE_IN_ROOT)`; an error where the kernel or a seccomp filter refuses it.
+    Openat2,
+    /// One `openat(O_NOFOLLOW)` for each component.
+    Walk,
 }
 
 /// What becomes of a second entry at the place of an earlier one.
@@ -362,6 +374,16 @@ impl Policy {
 
     /// Gives the metadata to apply, with an event for each change.
     pub(crate) fn judge_metadata(&self, entry: Entry, caller: Owner) -> Result<Judged, Error> {
+        match entry.kind() {
+            // A marker makes nothing.
+            EntryKind::Whiteout(_) => return Ok(Judged { entry, owner: None, events: Vec::new() }),
+            // The inode keeps its own: the header's are only compared.
+            EntryKind::Hardlink(_) => {
+                let owner = self.owner(entry.metadata(), caller).unwrap_or_default();
+                return Ok(Judged { entry, owner, events: Vec::new() });
+            }
+            _ => {}
+        }
         let mut events = Events { entry: &entry, list: Vec::new() };
         let metadata = entry.metadata();
         let mut kept = Vec::with_capacity(metadata.xattrs.len());
@@ -384,7 +406,7 @@ impl Policy {
             SpecialBits::Keep if squashed => 0o6000,
             SpecialBits::Keep => 0,
         };
-        if metadata.mode & stripped != 0 && !matches!(entry.kind(), EntryKind::Symlink(_) | EntryKind::Hardlink(_)) {
+        if metadata.mode & stripped != 0 && !matches!(entry.kind(), EntryKind::Symlink(_)) {
             events.note(Reason::SpecialBitsStripped, format!("mode {:o}", metadata.mode));
         }
         let events = events.list;

@@ -85,7 +85,7 @@ impl Drop for StagedTree {
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;
-/// let parent = safe_layers::Root::open_ambient(dir.path(), cap_std::ambient_authority())?;
+/// let parent = safe_layers::Root::open_ambient(dir.path(), safe_layers::ambient_authority())?;
 /// assert!(safe_layers::recover(&parent)?.is_empty());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -29,7 +29,7 @@ const DEFAULT_THREADS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 /// # let digest = hasher.finish();
 /// # let mut policy = Policy::rootless();
 /// # policy.limits.entries = 10;
-/// let parent = Root::open_ambient(path, cap_std::ambient_authority())?;
+/// let parent = Root::open_ambient(path, safe_layers::ambient_authority())?;
 /// let mut unpacker = Unpacker::rootfs(parent, "rootfs", policy)?;
 /// let report = unpacker.apply(&Expect::blob(digest), blob.as_slice())?;
 /// assert_eq!(report.verified.blob_digest, Some(digest));
@@ -150,7 +150,8 @@ impl Unpacker {
     /// later call gives the same error. `Ok` means that the whole layer is in the private directory and every claim matched.
     pub fn apply(&mut self, expect: &Expect, blob: impl Read + Send) -> Result<LayerReport, Error> {
         self.begin()?;
-        let result = self.apply_stream(expect, blob);
+        let deadline = self.policy.limits.deadline.and_then(Deadline::after);
+        let result = self.apply_stream(expect, blob, deadline);
         self.end(result)
     }
 
@@ -162,13 +163,13 @@ impl Unpacker {
     /// As [`apply`](Self::apply).
     pub fn apply_file(&mut self, expect: &Expect, mut blob: &File) -> Result<LayerReport, Error> {
         self.begin()?;
-        let cancel = self.cancel.clone();
-        let stop = Stop::new(&cancel, self.policy.limits.deadline.and_then(Deadline::after));
+        let deadline = self.policy.limits.deadline.and_then(Deadline::after);
+        let stop = Stop::new(&self.cancel, deadline);
         let rewind = |mut blob: &File| blob.seek(SeekFrom::Start(0)).map(drop).map_err(|e| Error::io("rewinding the blob", &e));
         let result = rewind(blob)
             .and_then(|()| hash_blob(&mut blob, expect, &self.policy.limits, &stop))
             .and_then(|()| rewind(blob))
-            .and_then(|()| self.apply_stream(expect, blob));
+            .and_then(|()| self.apply_stream(expect, blob, deadline));
         self.end(result)
     }
 
@@ -227,12 +228,12 @@ impl Unpacker {
         crate::convert::len_u64(self.reports.len())
     }
 
-    fn apply_stream(&mut self, expect: &Expect, blob: impl Read + Send) -> Result<LayerReport, Error> {
+    fn apply_stream(&mut self, expect: &Expect, blob: impl Read + Send, deadline: Option<Deadline>) -> Result<LayerReport, Error> {
         self.applier.begin_layer()?;
         let layer = self.layer();
         let mut entries = LayerStream::new(&self.policy, self.caller);
         let stream = BlobStream::new(expect, &self.policy.limits, self.policy.oddities);
-        let stop = Stop::new(&self.cancel, self.policy.limits.deadline.and_then(Deadline::after));
+        let stop = Stop::new(&self.cancel, deadline);
         let (policy, applier, log) = (&self.policy, &mut self.applier, &mut self.log);
         let mut sink = |bytes: &[u8], counts: Counts| {
             entries.feed(bytes, policy, applier, log)?;

@@ -5,7 +5,7 @@ use super::objects::clamped;
 use super::{Applier, Ground};
 use crate::entry::Owner;
 use crate::error::{Error, Location};
-use crate::observe::Log;
+use crate::observe::{Log, Reason};
 use crate::root::{Attributes as _, Dir};
 
 /// Proves that every directory of the tree has its final attributes.
@@ -49,10 +49,17 @@ impl Applier {
         if let Some(acl) = self.directories.default_acl(node) {
             self.set_xattr(&dir, acl, log)?;
         }
-        if let Mode::Set(mode) = last.mode {
-            dir.set_mode(mode)?;
+        match last.mode {
+            Mode::Set(mode) => {
+                dir.set_mode(mode)?;
+                clamped(dir.set_time(last.mtime)?, log);
+            }
+            Mode::AsFound => {
+                if !dir.restore_time(last.mtime)? {
+                    log.note(Reason::TimeNotRestored, "");
+                }
+            }
         }
-        clamped(dir.set_time(last.mtime)?, log);
         Ok(())
     }
 

@@ -54,7 +54,7 @@ enum Target {
 impl Applier {
     /// Applies a hardlink, or lets it wait.
     pub(super) fn hardlink(&mut self, entry: &Entry, target: &EntryPath, owner: Option<Owner>, log: &mut Log) -> Result<(), Error> {
-        if self.skipped.contains(target.as_bytes()) {
+        if self.was_skipped(target, log)? {
             return self.leave_out(entry, Reason::HardlinkToSkipped, log);
         }
         let (place, name) = self.place_for(entry, log)?;
@@ -79,10 +79,18 @@ impl Applier {
     pub(super) fn leave_out(&mut self, entry: &Entry, reason: Reason, log: &mut Log) -> Result<(), Error> {
         log.note(reason, "");
         self.counts.skipped = self.counts.skipped.saturating_add(1);
-        let path = entry.path().as_bytes().to_vec();
-        self.reserve(OVERHEAD.saturating_add(len_u64(path.len())), 0)?;
-        self.skipped.insert(path);
+        let key = self.written.path(entry.path());
+        self.written.insert(key);
         Ok(())
+    }
+
+    /// Whether an entry of this layer with this path was left out, and none with it was made.
+    fn was_skipped(&mut self, path: &EntryPath, log: &mut Log) -> Result<bool, Error> {
+        if !self.written.contains(self.written.path(path)) {
+            return Ok(false);
+        }
+        let Some((place, name)) = self.parent_of(path, Missing::Leave, log)? else { return Ok(true) };
+        Ok(!self.written.contains(self.written.place(place.dir.id(), name)))
     }
 
     fn is_link_to_itself(&self, entry: &Entry, target: &EntryPath, at: (&Place, Name<'_>), found: &Target) -> Result<bool, Error> {
@@ -201,7 +209,7 @@ impl Applier {
     }
 
     fn make_deferred(&mut self, link: &Waiting, log: &mut Log) -> Result<(), Error> {
-        if self.skipped.contains(link.target.as_bytes()) {
+        if self.was_skipped(&link.target, log)? {
             return self.leave_out(&link.entry, Reason::HardlinkToSkipped, log);
         }
         let Some((place, name)) = self.parent_of(link.entry.path(), Missing::Leave, log)? else {

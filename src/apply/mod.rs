@@ -14,7 +14,7 @@ use crate::entry::{Entry, EntryKind, Owner};
 use crate::error::{Error, ErrorKind};
 use crate::layer::Sink;
 use crate::observe::{EntryCounts, Log, Reason};
-use crate::policy::{Judged, Policy};
+use crate::policy::{Judged, Policy, Resolver};
 use crate::root::{Attributes as _, Root, caller};
 use directories::{Directories, Final, Inheritance, Mode};
 use links::Deferred;
@@ -51,8 +51,6 @@ pub(crate) struct Applier {
     file_bytes: u64,
     deferred_bytes: u64,
     written: Written,
-    /// Entries of this layer that were skipped, by path.
-    skipped: std::collections::HashSet<Vec<u8>>,
     deferred: Deferred,
     open: Option<OpenFile>,
 }
@@ -66,7 +64,11 @@ pub(crate) struct Applied {
 
 impl Applier {
     pub(crate) fn new(root: Root, policy: Policy, ground: Ground) -> Result<Self, Error> {
-        let root = root.with_resolver(policy.resolver)?;
+        let root = match policy.resolver {
+            Resolver::Auto => root,
+            Resolver::Openat2 => root.with_openat2()?,
+            Resolver::Walk => root.with_walk(),
+        };
         let directories = Self::ground_directories(&root, ground)?;
         Ok(Self {
             root,
@@ -80,7 +82,6 @@ impl Applier {
             file_bytes: 0,
             deferred_bytes: 0,
             written: Written::new(),
-            skipped: std::collections::HashSet::new(),
             deferred: Deferred::default(),
             open: None,
         })
@@ -111,7 +112,6 @@ impl Applier {
         self.counts = EntryCounts::default();
         self.file_bytes = 0;
         self.written = Written::new();
-        self.skipped.clear();
         self.open = None;
         Ok(())
     }

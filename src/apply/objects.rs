@@ -163,20 +163,12 @@ impl Applier {
         if inheritance == Inheritance::Possible {
             file.remove_acls()?;
         }
-        let rank = |xattr: &&Xattr| match xattr.name.as_slice() {
-            ACCESS_ACL => 0,
-            CAPABILITY => 2,
-            _ => 1,
-        };
-        for acl in metadata.xattrs.iter().filter(|xattr| rank(xattr) == 0) {
-            self.set_xattr(&file, acl, log)?;
-        }
+        let (acls, others): (Vec<&Xattr>, Vec<&Xattr>) = metadata.xattrs.iter().partition(|xattr| xattr.name == ACCESS_ACL);
+        let (capabilities, users): (Vec<&Xattr>, Vec<&Xattr>) = others.into_iter().partition(|xattr| xattr.name == CAPABILITY);
+        // An ACL or a mode without w would refuse `user.*` to an ordinary owner.
+        users.into_iter().chain(acls).try_for_each(|xattr| self.set_xattr(&file, xattr, log))?;
         file.set_mode(metadata.mode)?;
-        for wanted in [1, 2] {
-            for xattr in metadata.xattrs.iter().filter(|xattr| rank(xattr) == wanted) {
-                self.set_xattr(&file, xattr, log)?;
-            }
-        }
+        capabilities.into_iter().try_for_each(|xattr| self.set_xattr(&file, xattr, log))?;
         clamped(file.set_time(metadata.mtime)?, log);
         self.counts.files = self.counts.files.saturating_add(1);
         self.file_bytes = self.file_bytes.saturating_add(len);
@@ -288,9 +280,6 @@ impl Applier {
             self.written.insert(key);
         }
         self.deferred.supersede(key, log);
-        if !self.skipped.is_empty() {
-            self.skipped.remove(entry.path().as_bytes());
-        }
         self.directories.touch(place.node)
     }
 }

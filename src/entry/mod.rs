@@ -111,6 +111,7 @@ pub(crate) struct NameRules<'a> {
 pub(crate) struct Parsed {
     pub(crate) entry: Entry,
     pub(crate) shape: Shape,
+    /// With their offsets alone: a hostile header makes very many.
     pub(crate) events: Vec<Event>,
 }
 
@@ -143,10 +144,6 @@ impl Entry {
         let (entry, shape) = parse(&mut raw, &mut notes).map_err(|e: Error| e.located(&location))?;
         let mut events = raw.events;
         events.append(&mut notes.take());
-        for event in &mut events {
-            event.location.entry = Some(entry.index);
-            event.location.path = Some(entry.path.as_bytes().to_vec());
-        }
         Ok(Parsed { entry, shape, events })
     }
 

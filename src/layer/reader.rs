@@ -9,7 +9,7 @@ use crate::error::Error;
 #[allow(unused_imports, reason = "named by the docs")]
 use crate::error::ErrorKind;
 use crate::observe::{Event, Verified};
-use crate::policy::Policy;
+use crate::policy::{Judged, Policy};
 
 use super::{LayerStream, Vetted, vet};
 
@@ -173,8 +173,10 @@ impl<R: Read> LayerReader<R> {
                 }
             };
             self.decoded.keep(left);
-            let (vetted, mut events) = vet(*raw, &self.policy, self.layer.owner)?;
-            self.events.append(&mut events);
+            let (vetted, events) = vet(*raw, &self.policy, self.layer.owner)?;
+            let (Vetted::Apply(Judged { entry, .. }) | Vetted::Skip(entry, _)) = &vetted;
+            let location = entry.location();
+            self.events.extend(events.into_iter().map(|event| event.located(&location)));
             self.in_body = true;
             return Ok(match vetted {
                 Vetted::Apply(judged) => Found::Entry(Box::new(judged.entry)),

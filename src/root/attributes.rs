@@ -64,6 +64,19 @@ pub(crate) trait Attributes {
         Ok((held != time).then_some(held))
     }
 
+    /// Sets the time of a directory back to what it was; gives whether the caller may.
+    fn restore_time(&self, time: Timestamp) -> Result<bool, Error> {
+        let stat = rustix::fs::fstat(self.fd()).map_err(failed("looking at a directory"))?;
+        if Stat::from_os(&stat).mtime == time {
+            return Ok(true);
+        }
+        match rustix::fs::futimens(self.fd(), &times(time)) {
+            Ok(()) => Ok(true),
+            Err(Errno::PERM | Errno::ACCESS) => Ok(false),
+            Err(errno) => Err(failed("restoring a time")(errno)),
+        }
+    }
+
     /// Sets an extended attribute.
     fn set_xattr(&self, xattr: &Xattr) -> Result<Result<(), XattrRefusal>, Error> {
         match rustix::fs::fsetxattr(self.fd(), xattr.name.as_slice(), &xattr.value, XattrFlags::empty()) {

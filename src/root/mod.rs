@@ -7,6 +7,8 @@ mod mount;
 mod remove;
 mod resolve;
 mod staging;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use attributes::{Attributes, caller};
 pub(crate) use create::{Made, NewFile};
@@ -36,19 +38,6 @@ pub struct Root {
     proc_fds: OnceLock<Option<OwnedFd>>,
 }
 
-/// How the path of a parent is resolved inside the root.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Resolver {
-    /// `openat2` where the kernel has it, else the walk.
-    #[default]
-    Auto,
-    /// `openat2(RESOLVE_IN_ROOT)`; an error where the kernel or a seccomp filter refuses it.
-    Openat2,
-    /// One `openat(O_NOFOLLOW)` for each component.
-    Walk,
-}
-
 impl Root {
     /// Opens the directory at `path` with the ambient authority of the process, following links on the way.
     ///
@@ -67,14 +56,21 @@ impl Root {
         let fd = rustix::fs::openat(&handle, ".", READABLE_DIR, Mode::empty()).map_err(failed("opening the root"))?;
         let top = Dir::from_fd(fd)?;
         let mount = mount::MountId::of(&top.fd)?;
-        let resolver = resolve::Active::probe(&top.fd, Resolver::Auto)?;
+        let resolver = resolve::Active::probe(&top.fd)?;
         Ok(Self { top, mount, resolver, proc_fds: OnceLock::new() })
     }
 
-    /// Chooses how parents are resolved.
-    pub(crate) fn with_resolver(mut self, resolver: Resolver) -> Result<Self, Error> {
-        self.resolver = resolve::Active::probe(&self.top.fd, resolver)?;
-        Ok(self)
+    /// Resolves parents by `openat2` or not at all.
+    pub(crate) fn with_openat2(self) -> Result<Self, Error> {
+        match self.resolver {
+            resolve::Active::Openat2 => Ok(self),
+            resolve::Active::Walk => Err(Error::new(ErrorKind::Io, "no openat2 here")),
+        }
+    }
+
+    /// Resolves parents by the walk.
+    pub(crate) fn with_walk(self) -> Self {
+        Self { resolver: resolve::Active::Walk, ..self }
     }
 
     /// Gives a second capability for the same directory.

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
-use super::{Dir, Kind, PATH_ANY, PATH_DIR, Resolver, Root, Stat, failed};
+use super::{Dir, Kind, PATH_ANY, PATH_DIR, Root, Stat, failed};
 use crate::entry::Name;
 use crate::error::{Error, ErrorKind};
 
@@ -29,13 +29,10 @@ pub(super) enum Active {
 
 impl Active {
     /// Asks the kernel once whether it has `openat2`, so that a later EPERM is a real error.
-    pub(super) fn probe(top: &OwnedFd, wanted: Resolver) -> Result<Self, Error> {
-        if wanted == Resolver::Walk {
-            return Ok(Self::Walk);
-        }
+    pub(super) fn probe(top: &OwnedFd) -> Result<Self, Error> {
         match rustix::fs::openat2(top, ".", PATH_DIR, Mode::empty(), IN_ROOT) {
             Ok(_) => Ok(Self::Openat2),
-            Err(errno) if ABSENT.contains(&errno) && wanted == Resolver::Auto => Ok(Self::Walk),
+            Err(errno) if ABSENT.contains(&errno) => Ok(Self::Walk),
             Err(errno) => Err(failed("asking for openat2")(errno)),
         }
     }

@@ -44,8 +44,9 @@ impl Root {
             let raw = [prefix, format!("{random:016x}").as_bytes()].concat();
             let name = Name::new(&raw).ok_or_else(|| Error::new(ErrorKind::NameTooLong, "the name of the staging directory"))?;
             let Made::New(dir) = self.make_directory(&self.top, name)? else { continue };
-            let prepared = self.prepare_private(dir);
-            match prepared {
+            match self.prepare_private(dir) {
+                // Before it was locked it could be taken for a leftover.
+                Ok(root) if self.top.stat_of(name)?.map(|stat| stat.id) != Some(root.top.id()) => {}
                 Ok(root) => return Ok(PrivateDir { root, name: raw }),
                 Err(error) => {
                     self.remove(&self.top, name, &mut Unheard)?;
@@ -92,7 +93,7 @@ impl Root {
         Ok(())
     }
 
-    fn publish_over_empty(&self, from: Name<'_>, to: Name<'_>) -> Result<(), Error> {
+    pub(super) fn publish_over_empty(&self, from: Name<'_>, to: Name<'_>) -> Result<(), Error> {
         rustix::fs::mkdirat(&self.top.fd, to.as_bytes(), Mode::RWXU).map_err(failed("moving the tree to its final name"))?;
         rustix::fs::renameat(&self.top.fd, from.as_bytes(), &self.top.fd, to.as_bytes()).map_err(|errno| {
             // Only an empty directory is removed: ours, if it still is one.

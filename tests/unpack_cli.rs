@@ -1,0 +1,239 @@
+//! The program `examples/unpack`, run in this process: what it prints, its exit status, and what it leaves on disk.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::OsStringExt;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+#[allow(dead_code, reason = "its main is not called here")]
+#[path = "../examples/unpack/main.rs"]
+mod unpack;
+
+use unpack::hello;
+
+struct Ran {
+    status: u8,
+    out: String,
+    err: String,
+}
+
+impl Ran {
+    #[track_caller]
+    fn json(&self) -> Value {
+        assert_eq!(self.err, "");
+        assert_eq!(self.out.lines().count(), 1, "{}", self.out);
+        serde_json::from_str(&self.out).unwrap()
+    }
+
+    #[track_caller]
+    fn usage(&self) {
+        assert_eq!((self.status, self.out.as_str()), (2, ""), "{}", self.err);
+        assert!(self.err.starts_with("unpack: usage: "), "{}", self.err);
+    }
+}
+
+fn run<W: Into<OsString>>(words: impl IntoIterator<Item = W>) -> Ran {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let status = unpack::run(words.into_iter().map(Into::into).collect(), &mut out, &mut err);
+    Ran { status, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
+}
+
+/// A directory with the shipped layer as `layer.tar.gz`.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        fs::write(place.path("layer.tar.gz"), hello::LAYER).unwrap();
+        place
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    /// The names in the directory: what a failed unpack must not add to.
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// Runs with a policy that needs no privilege.
+    fn run(&self, options: &[&str], layers: &[&str], dest: &str) -> Ran {
+        let mut words = vec!["--policy=rootless".to_owned()];
+        words.extend(options.iter().map(|&option| option.to_owned()));
+        words.extend(layers.iter().map(|layer| self.path(layer)));
+        words.push(self.path(dest));
+        run(words)
+    }
+}
+
+fn blob() -> String {
+    format!("--blob={}@{}", hello::BLOB_DIGEST, hello::BLOB_SIZE)
+}
+
+fn diff_id() -> String {
+    format!("--diff-id={}", hello::DIFF_ID)
+}
+
+#[test]
+fn without_arguments_it_unpacks_the_shipped_layer_with_both_digests_verified() {
+    let ran = run::<&str>([]);
+    assert_eq!((ran.status, ran.err.as_str()), (0, ""));
+    let dest = ran.out.lines().find_map(|line| line.strip_prefix("Unpacked 1 layer into ")).unwrap();
+    assert_eq!(ran.out.matches(" verified\n").count(), 2, "{}", ran.out);
+    assert_eq!(fs::read_link(Path::new(dest).join("bin")).unwrap(), Path::new("usr/bin"));
+    assert!(fs::read_to_string(Path::new(dest).join("bin/hi")).unwrap().contains("Hello"));
+    fs::remove_dir_all(Path::new(dest).parent().unwrap()).unwrap();
+}
+
+#[test]
+fn a_layer_whose_claims_match_appears_under_its_name() {
+    let place = Place::new();
+    let ran = place.run(&[&blob(), &diff_id(), "--json"], &["layer.tar.gz"], "rootfs/");
+    let report = ran.json();
+    assert_eq!(ran.status, 0);
+    assert_eq!(report["dest"], json!(place.path("rootfs/")));
+    assert_eq!(report["layers"][0]["blob_digest"], json!(hello::BLOB_DIGEST));
+    assert_eq!(
+        report["layers"][0]["verified"],
+        json!({
+            "blob_digest": hello::BLOB_DIGEST, "blob_bytes": hello::BLOB_SIZE, "diff_id": hello::DIFF_ID
+        })
+    );
+    assert_eq!(place.names(), ["layer.tar.gz", "rootfs"]);
+}
+
+#[test]
+fn a_wrong_claim_leaves_nothing_and_says_which() {
+    let wrong = format!("sha256:{}", "0".repeat(64));
+    for (option, kind) in [
+        (format!("--blob={wrong}"), "DigestMismatch"),
+        (format!("--diff-id={wrong}"), "DiffIdMismatch"),
+        (format!("--blob={}@1", hello::BLOB_DIGEST), "SizeMismatch"),
+    ] {
+        let place = Place::new();
+        let ran = place.run(&[&option, "--json"], &["layer.tar.gz"], "rootfs");
+        let error = &ran.json()["error"];
+        assert_eq!((ran.status, &error["class"], &error["kind"], &error["layer"]), (1, &json!("Mismatch"), &json!(kind), &json!(0)));
+        assert_eq!(place.names(), ["layer.tar.gz"], "{option}");
+        let ran = place.run(&[&option], &["layer.tar.gz"], "rootfs");
+        assert!(ran.err.starts_with(&format!("unpack: refused: {kind}: ")), "{}", ran.err);
+    }
+}
+
+#[test]
+fn the_second_layer_of_two_spoils_both() {
+    let place = Place::new();
+    fs::write(place.path("bad.tar"), [b'x'; 512]).unwrap();
+    let ran = place.run(&["--unverified", "--json"], &["layer.tar.gz", "bad.tar"], "rootfs");
+    assert_eq!((ran.status, &ran.json()["error"]["layer"]), (1, &json!(1)));
+    assert_eq!(place.names(), ["bad.tar", "layer.tar.gz"]);
+}
+
+#[test]
+fn nothing_claimed_is_a_usage_error_and_so_is_a_count_that_differs() {
+    let place = Place::new();
+    place.run(&[], &["layer.tar.gz"], "rootfs").usage();
+    place.run(&[&blob()], &["layer.tar.gz", "layer.tar.gz"], "rootfs").usage();
+    place.run(&["--unverified", &blob()], &["layer.tar.gz"], "rootfs").usage();
+    run(["--unverified", "layer", ".."]).usage();
+    let ran = place.run(&["--json"], &["layer.tar.gz"], "rootfs");
+    let error = &ran.json()["error"];
+    assert_eq!((ran.status, &error["class"], &error["kind"]), (2, &json!("Usage"), &json!("Usage")));
+    assert!(error["message"].as_str().unwrap().contains("--unverified"));
+    assert_eq!(place.names(), ["layer.tar.gz"]);
+}
+
+#[test]
+fn a_missing_layer_is_known_before_anything_is_written() {
+    let place = Place::new();
+    let ran = place.run(&["--unverified", "--json"], &["layer.tar.gz", "missing"], "rootfs");
+    let error = &ran.json()["error"];
+    assert_eq!((ran.status, &error["class"], &error["kind"]), (1, &json!("Io"), &json!("Io")));
+    assert_eq!((&error["layer"], &error["errno"], &error["path"]), (&json!(1), &json!(2), &Value::Null));
+    assert_eq!(place.names(), ["layer.tar.gz"]);
+}
+
+#[test]
+fn a_destination_that_exists_is_refused_and_stays_as_it_is() {
+    let place = Place::new();
+    fs::create_dir(place.path("rootfs")).unwrap();
+    let ran = place.run(&["--unverified", "--json"], &["layer.tar.gz"], "rootfs");
+    assert_eq!((ran.status, &ran.json()["error"]["kind"], &ran.json()["error"]["errno"]), (1, &json!("Io"), &json!(17)));
+    assert_eq!(fs::read_dir(place.path("rootfs")).unwrap().count(), 0);
+    assert_eq!(place.names(), ["layer.tar.gz", "rootfs"]);
+}
+
+#[test]
+fn in_place_writes_into_a_directory_that_exists_and_makes_none() {
+    let place = Place::new();
+    fs::create_dir(place.path("rootfs")).unwrap();
+    let ran = place.run(&["--unverified", "--in-place"], &["layer.tar.gz"], "rootfs");
+    assert_eq!((ran.status, ran.err.as_str()), (0, ""));
+    assert!(fs::exists(place.path("rootfs/etc/motd")).unwrap());
+    let ran = place.run(&["--unverified", "--in-place", "--json"], &["layer.tar.gz"], "none");
+    assert_eq!((ran.status, &ran.json()["error"]["errno"]), (1, &json!(2)));
+    assert_eq!(place.names(), ["layer.tar.gz", "rootfs"]);
+}
+
+#[test]
+fn the_extension_is_a_claim_in_strict_and_a_hint_in_the_others() {
+    let place = Place::new();
+    fs::rename(place.path("layer.tar.gz"), place.path("layer.tar.zst")).unwrap();
+    let ran = place.run(&["--unverified", "--policy=strict", "--json"], &["layer.tar.zst"], "strict");
+    assert_eq!((ran.status, &ran.json()["error"]["kind"]), (1, &json!("MediaTypeMismatch")));
+    assert_eq!(place.run(&["--unverified"], &["layer.tar.zst"], "rootless").status, 0);
+    assert_eq!(place.names(), ["layer.tar.zst", "rootless"]);
+}
+
+#[test]
+fn a_media_type_is_a_claim_in_every_policy() {
+    let place = Place::new();
+    let media_type = |compression: &str| format!("--media-type=application/vnd.oci.image.layer.v1.tar{compression}");
+    assert_eq!(place.run(&["--unverified", &media_type("+gzip")], &["layer.tar.gz"], "right").status, 0);
+    for (wrong, kind) in [("+zstd", "MediaTypeMismatch"), ("+gzip+encrypted", "UnsupportedMediaType")] {
+        let ran = place.run(&["--unverified", &media_type(wrong), "--json"], &["layer.tar.gz"], "wrong");
+        assert_eq!((ran.status, &ran.json()["error"]["kind"], &ran.json()["error"]["layer"]), (1, &json!(kind), &json!(0)));
+    }
+    assert_eq!(place.names(), ["layer.tar.gz", "right"]);
+}
+
+#[test]
+fn a_limit_is_named_with_its_value() {
+    let place = Place::new();
+    let ran = place.run(&["--unverified", "--limit", "entries=2", "--json"], &["layer.tar.gz"], "rootfs");
+    let error = &ran.json()["error"];
+    assert_eq!((ran.status, &error["kind"], &error["limit"]), (1, &json!("LimitExceeded"), &json!({ "name": "entries", "value": 2 })));
+    assert_eq!(place.names(), ["layer.tar.gz"]);
+}
+
+#[test]
+fn a_fifo_is_a_layer_too() {
+    let place = Place::new();
+    rustix::fs::mknodat(rustix::fs::CWD, place.path("fifo"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+    let fifo = place.path("fifo");
+    let writer = std::thread::spawn(move || fs::write(fifo, hello::LAYER));
+    let ran = place.run(&[&blob(), "--threads=2"], &["fifo"], "rootfs");
+    writer.join().unwrap().unwrap();
+    assert_eq!((ran.status, ran.err.as_str()), (0, ""));
+    assert!(fs::exists(place.path("rootfs/etc/motd")).unwrap());
+}
+
+#[test]
+fn names_in_messages_hold_no_control_characters() {
+    let ran = run([b"--unverified".to_vec(), b"no\x1b[2Jne".to_vec(), b"dest".to_vec()].map(OsString::from_vec));
+    assert_eq!(ran.status, 1);
+    assert!(ran.err.contains("\\x1b[2J") && !ran.err.contains('\x1b'), "{:?}", ran.err);
+}
+
+#[test]
+fn help_is_printed_to_standard_output() {
+    let ran = run(["--help"]);
+    assert_eq!((ran.status, ran.err.as_str()), (0, ""));
+    assert!(ran.out.contains("Usage: unpack [OPTION]... LAYER... DEST"));
+}
