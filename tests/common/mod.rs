@@ -2,5 +2,6 @@
 
 pub mod builder;
 pub mod canary;
+pub mod engine;
 pub mod model;
 pub mod snapshot;

@@ -93,13 +93,15 @@ struct Object {
 pub struct Model {
     objects: BTreeMap<Path, Object>,
     inodes: usize,
+    /// Whether a hardlink came before its target.
+    pub has_waited: bool,
 }
 
 impl Default for Model {
     /// A new root, as it is without a root entry: 0755, time 0.
     fn default() -> Self {
         let root = Object { inode: 0, kind: Kind::Dir, mode: 0o755, mtime: 0 };
-        Self { objects: [(Path::new(), root)].into(), inodes: 1 }
+        Self { objects: [(Path::new(), root)].into(), inodes: 1, has_waited: false }
     }
 }
 
@@ -119,7 +121,7 @@ impl Model {
         }
         let mut waiting = Vec::new();
         for op in ops.iter().filter(|op| !op.is_marker()) {
-            waiting.retain(|(path, _): &(Path, Path)| path != op.path());
+            waiting.retain(|(path, _): &(Path, Path)| !takes(op, path));
             match op {
                 Op::Dir { path, mode, mtime } => self.put_dir(path, *mode, *mtime),
                 Op::File { path, mode, mtime, data } => {
@@ -134,7 +136,10 @@ impl Model {
                     self.objects.get(path).filter(|object| object.kind != Kind::Dir)?;
                 }
                 Op::Hardlink { path, target } if self.objects.contains_key(target) => self.link(path, target)?,
-                Op::Hardlink { path, target } => waiting.push((path.clone(), target.clone())),
+                Op::Hardlink { path, target } => {
+                    self.has_waited = true;
+                    waiting.push((path.clone(), target.clone()));
+                }
                 Op::Whiteout { .. } | Op::Opaque { .. } => {}
             }
         }
@@ -195,12 +200,18 @@ impl Model {
     }
 
     fn remove_below(&mut self, path: &str) {
-        self.objects.retain(|other, _| {
-            let below =
-                if path.is_empty() { !other.is_empty() } else { other.strip_prefix(path).is_some_and(|rest| rest.starts_with('/')) };
-            !below
-        });
+        self.objects.retain(|other, _| !is_below(other, path));
     }
+}
+
+/// Whether an entry takes the name of a hardlink that still waits for its target: it, a parent of it, or something below it.
+fn takes(op: &Op, name: &str) -> bool {
+    let covers = !matches!(op, Op::Dir { .. }) && is_below(name, op.path());
+    op.path() == name || covers || is_below(op.path(), name)
+}
+
+fn is_below(path: &str, parent: &str) -> bool {
+    if parent.is_empty() { !path.is_empty() } else { path.strip_prefix(parent).is_some_and(|rest| rest.starts_with('/')) }
 }
 
 fn split(path: &str) -> (&str, &str) {

@@ -1,0 +1,153 @@
+//! The attacks on unpackers that are known, as data, each run in every mode and under both policies.
+//!
+//! Beside the outcome, each run is held to this: nothing outside the root changes; no inode and no byte of the outside is below the
+//! root; a refused layer leaves nothing exposed; the result depends neither on the sizes of the reads nor on the mode.
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    dead_code,
+    missing_docs,
+    unreachable_pub
+)]
+
+#[path = "../common/mod.rs"]
+mod common;
+mod harness;
+
+mod bombs;
+mod compression;
+mod control_must_accept;
+mod end_of_archive;
+mod hardlink_escape;
+mod header_differential;
+mod metadata_smuggling;
+mod names;
+mod numbers;
+mod path_traversal;
+mod pax_differential;
+mod resource_limits;
+mod root_and_type_swap;
+mod sparse;
+mod special_files;
+mod symlink_escape;
+mod transaction_and_race;
+mod whiteout;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use safe_layers::ErrorKind;
+use safe_layers::ErrorKind::{DuplicateEntry, LimitExceeded, SymlinkEscape, SymlinkInPath, Truncated};
+
+use common::canary::World;
+use harness::{Attack, Column, Disagreement, Outcome};
+
+const CLASSES: &[&[Attack]] = &[
+    bombs::ATTACKS,
+    compression::ATTACKS,
+    control_must_accept::ATTACKS,
+    end_of_archive::ATTACKS,
+    hardlink_escape::ATTACKS,
+    header_differential::ATTACKS,
+    metadata_smuggling::ATTACKS,
+    names::ATTACKS,
+    numbers::ATTACKS,
+    path_traversal::ATTACKS,
+    pax_differential::ATTACKS,
+    resource_limits::ATTACKS,
+    root_and_type_swap::ATTACKS,
+    sparse::ATTACKS,
+    special_files::ATTACKS,
+    symlink_escape::ATTACKS,
+    transaction_and_race::ATTACKS,
+    whiteout::ATTACKS,
+];
+
+const fn strict(id: &'static str, kind: ErrorKind, why: &'static str) -> Disagreement {
+    Disagreement { id, column: Column::Strict, outcome: Outcome::Reject(kind), why }
+}
+
+const DISAGREEMENTS: &[Disagreement] = &[
+    // The catalogue expects the fault of a later entry, but strict refuses an earlier one.
+    strict("wh-through-symlink", SymlinkEscape, "the lower layer holds an absolute symlink"),
+    strict("wh-opq-through-symlink", SymlinkEscape, "the lower layer holds an absolute symlink"),
+    strict("sym-dotdot-after-dirlink", SymlinkEscape, "the entry before the `..` is an absolute symlink"),
+    // A target is judged by its text from the link's place, and these stay inside by it; what gives them away is the parent.
+    strict("sym-current-parent", SymlinkInPath, "`current/..` is the root by its text"),
+    strict("sym-retarget-later", SymlinkInPath, "`sub/up/../canary` is `sub/canary` by its text"),
+    strict("sym-path-max-realpath", SymlinkInPath, "sixteen `..` from a link that is sixteen levels deep end at the root"),
+    // Refused, though by another name than the catalogue's.
+    strict("hl-self", DuplicateEntry, "the name of the link is there already, as every link to itself has it"),
+    strict("hl-symlink-chain-nodetar", SymlinkInPath, "the way to the target is judged before where it ends"),
+    strict("mis-gzip-in-gzip", Truncated, "the inner gzip stream is shorter than a block"),
+    Disagreement {
+        id: "mis-gzip-in-gzip",
+        column: Column::Container,
+        outcome: Outcome::Reject(Truncated),
+        why: "the inner gzip stream is shorter than a block",
+    },
+    Disagreement {
+        id: "hdr-v-volume-loop",
+        column: Column::Container,
+        outcome: Outcome::Reject(LimitExceeded),
+        why: "1 TiB is over total_bytes, which is asked before the type",
+    },
+];
+
+#[test]
+fn the_corpus_is_complete_and_no_case_stands_twice() {
+    let ids = CLASSES.iter().copied().flatten().map(Attack::id).collect::<BTreeSet<_>>();
+    assert_eq!(CLASSES.iter().copied().flatten().count(), 224);
+    assert_eq!(ids.len(), 224);
+    for entry in DISAGREEMENTS {
+        assert!(ids.contains(entry.id), "{} is not in the corpus: {}", entry.id, entry.why);
+    }
+}
+
+/// The oracle can fail: an unpacker that joins names to the root trips it.
+#[test]
+fn a_naive_unpacker_is_caught() {
+    let world = World::new();
+    let case = find("name-dotdot");
+    fs::create_dir(world.dest_path()).unwrap();
+    naive_unpack(&case.layer_bytes(&world), &world.dest_path());
+    let caught = catch_unwind(AssertUnwindSafe(|| world.assert_outside_untouched("naive"))).unwrap_err();
+    let message = caught.downcast_ref::<String>().unwrap();
+    assert!(message.contains("+ canary/pwn"), "{message}");
+}
+
+/// The other half of the oracle: what is taken from the outside is found below the root.
+#[test]
+fn a_naive_hardlink_is_caught() {
+    let world = World::new();
+    fs::create_dir(world.dest_path()).unwrap();
+    world.assert_nothing_taken("empty");
+    fs::hard_link(world.canary("/file"), world.dest("/h")).unwrap();
+    assert!(catch_unwind(AssertUnwindSafe(|| world.assert_nothing_taken("naive"))).is_err());
+    fs::remove_file(world.dest("/h")).unwrap();
+    fs::copy(world.canary("/file"), world.dest("/h")).unwrap();
+    assert!(catch_unwind(AssertUnwindSafe(|| world.assert_nothing_taken("naive"))).is_err());
+}
+
+fn find(id: &str) -> &'static Attack {
+    CLASSES.iter().copied().flatten().find(|attack| attack.id() == id).unwrap()
+}
+
+/// What an unpacker must not be: regular files of plain ustar, at the names that the archive gives.
+fn naive_unpack(mut archive: &[u8], root: &Path) {
+    while let Some((header, rest)) = archive.split_first_chunk::<512>().filter(|(header, _)| header[0] != 0) {
+        let name = header[..100].split(|byte| *byte == 0).next().unwrap();
+        let path = root.join(std::str::from_utf8(name).unwrap());
+        let len = usize::from_str_radix(std::str::from_utf8(&header[124..135]).unwrap(), 8).unwrap();
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, &rest[..len]).unwrap();
+        archive = &rest[len.next_multiple_of(512)..];
+    }
+}
