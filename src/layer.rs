@@ -5,7 +5,7 @@ mod reader;
 pub use reader::LayerReader;
 
 use crate::archive::{EndOfArchive, Options, Parser, Piece, RawEntry};
-use crate::entry::{Entry, EntryKind, Owner};
+use crate::entry::{Entry, EntryKind, Owner, Parsed};
 use crate::error::{Error, Location};
 use crate::observe::{Event, Log, Reason};
 use crate::policy::{Decision, Judged, Policy};
@@ -108,6 +108,11 @@ impl LayerStream {
 /// kind, then whether size and name fit the kind, then metadata.
 pub(crate) fn vet(raw: RawEntry, policy: &Policy, caller: Owner) -> Result<(Vetted, Vec<Event>), Error> {
     let parsed = Entry::parse(raw, policy.name_rules())?;
+    let location = parsed.entry.location();
+    judge(parsed, policy, caller).map_err(|error| error.located(&location))
+}
+
+fn judge(parsed: Parsed, policy: &Policy, caller: Owner) -> Result<(Vetted, Vec<Event>), Error> {
     let (entry, mut events) = (parsed.entry, parsed.events);
     if matches!(entry.kind(), EntryKind::Unknown(_)) && parsed.shape.body_len > policy.limits.total_bytes {
         // Nobody would look at these bytes one by one: the declared size itself is over the limit.

@@ -11,7 +11,7 @@ use crate::root::{ObjectId, Removal, Stat};
 
 /// The number of a directory in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct NodeId(u32);
+pub(super) struct NodeId(pub(super) u32);
 
 impl NodeId {
     /// The root.

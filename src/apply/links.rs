@@ -112,7 +112,7 @@ impl Applier {
                 Err(Error::new(ErrorKind::HardlinkToSymlink, "the target is a symlink"))
             }
             (Kind::File, Hardlinks::InLayer) => {
-                let ours = self.written.contains(self.written.place(place.dir.id(), name));
+                let ours = self.written.contains(self.written.place(place.node, name));
                 if ours {
                     Ok(Target::Found { place, stat })
                 } else {
@@ -175,7 +175,7 @@ impl Applier {
         let xattrs: usize = entry.metadata().xattrs.iter().map(|xattr| xattr.name.len().saturating_add(xattr.value.len())).sum();
         let paths = entry.path().as_bytes().len().saturating_add(target.as_bytes().len());
         self.reserve(OVERHEAD.saturating_add(len_u64(paths)).saturating_add(len_u64(xattrs)), 0)?;
-        let key = self.written.place(at.0.dir.id(), at.1);
+        let key = self.written.place(at.0.node, at.1);
         self.deferred.supersede(key, log);
         self.deferred.by_place.insert(key, self.deferred.links.len());
         self.deferred.links.push(Some(Waiting { entry: entry.clone(), target: target.clone(), owner }));

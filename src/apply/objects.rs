@@ -236,7 +236,7 @@ impl Applier {
     pub(super) fn place_for<'e>(&mut self, entry: &'e Entry, log: &mut Log) -> Result<(Place, Name<'e>), Error> {
         let found = self.parent_of(entry.path(), Missing::Make, log)?;
         let (place, name) = found.ok_or_else(|| Error::new(ErrorKind::ParentMissing, "a parent could not be made"))?;
-        if self.written.contains(self.written.place(place.dir.id(), name)) {
+        if self.written.contains(self.written.place(place.node, name)) {
             self.duplicate(log)?;
         }
         Ok((place, name))
@@ -275,7 +275,7 @@ impl Applier {
 
     /// Takes note that an entry is in the tree.
     pub(super) fn landed(&mut self, place: &Place, entry: &Entry, name: Name<'_>, log: &mut Log) -> Result<(), Error> {
-        let key = self.written.place(place.dir.id(), name);
+        let key = self.written.place(place.node, name);
         if !matches!(entry.kind(), crate::entry::EntryKind::Directory) {
             self.written.insert(key);
         }

@@ -31,7 +31,7 @@ impl Applier {
                 self.forget_lower(node)?;
                 return self.hide_children(vec![node]);
             }
-        } else if self.written.contains(self.written.place(place.dir.id(), name)) {
+        } else if self.written.contains(self.written.place(place.node, name)) {
             return Ok(());
         }
         self.cache.clear();
@@ -91,7 +91,9 @@ impl Clearing for Judge<'_> {
             self.spared.insert(node);
             return Ok(Keep::Keep);
         }
-        let written = self.written.contains(self.written.place(dir.id(), name));
+        // A directory that the table does not hold was not written to.
+        let node = self.directories.find(dir.id());
+        let written = node.is_some_and(|node| self.written.contains(self.written.place(node, name)));
         Ok(if written { Keep::Keep } else { Keep::Remove })
     }
 }

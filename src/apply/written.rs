@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
+use super::directories::NodeId;
 use crate::entry::{EntryPath, Name};
-use crate::root::ObjectId;
 
 /// Growing one of many small tables needs little memory at a time.
 const SHARDS: usize = 64;
@@ -25,8 +25,8 @@ impl Written {
         Self { keys: [RandomState::new(), RandomState::new()], shards: vec![HashSet::with_hasher(AlreadyHashed::default()); SHARDS] }
     }
 
-    /// The place `name` in a directory.
-    pub(super) fn place(&self, dir: ObjectId, name: Name<'_>) -> Key {
+    /// The place `name` in a directory: by its number, as a filesystem gives the inode of one that is gone to a new one.
+    pub(super) fn place(&self, dir: NodeId, name: Name<'_>) -> Key {
         self.key(&(0_u8, dir, name))
     }
 
@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn a_place_is_found_again_and_no_other() {
         let mut written = Written::new();
-        let (dir, other) = (ObjectId { dev: 1, ino: 2 }, ObjectId { dev: 1, ino: 3 });
+        let (dir, other) = (NodeId(2), NodeId(3));
         let name = |raw| Name::new(raw).unwrap();
         let key = written.place(dir, name(b"a"));
         assert!(written.insert(key));
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn a_hundred_thousand_places_stay_apart() {
         let mut written = Written::new();
-        let dir = ObjectId { dev: 1, ino: 2 };
+        let dir = NodeId(2);
         for number in 0..100_000 {
             let raw = format!("f{number}");
             let key = written.place(dir, Name::new(raw.as_bytes()).unwrap());
