@@ -90,7 +90,7 @@ impl Applier {
             return Ok(false);
         }
         let Some((place, name)) = self.parent_of(path, Missing::Leave, log)? else { return Ok(true) };
-        Ok(!self.written.contains(self.written.place(place.dir.id(), name)))
+        Ok(!self.written.contains(self.written.place(place.node, name)))
     }
 
     fn is_link_to_itself(&self, entry: &Entry, target: &EntryPath, at: (&Place, Name<'_>), found: &Target) -> Result<bool, Error> {
