@@ -52,7 +52,7 @@ fn stack() -> impl Strategy<Value = Vec<Vec<Op>>> {
 }
 
 /// Whether a hardlink may be to a lower file that a marker of the same layer hides: the rules do not say what it is then.
-fn is_unsettled(ops: &Vec<Op>) -> bool {
+fn is_unsettled(ops: &[Op]) -> bool {
     let made = |target: &String| ops.iter().any(|op| matches!(op, Op::File { path, .. } if path == target));
     let lower = ops.iter().any(|op| matches!(op, Op::Hardlink { target, .. } if !made(target)));
     lower && ops.iter().any(|op| matches!(op, Op::Whiteout { .. } | Op::Opaque { .. }))
@@ -63,7 +63,7 @@ proptest! {
 
     #[test]
     fn a_stack_of_layers_gives_the_tree_of_the_model(stack in stack()) {
-        prop_assume!(!stack.iter().any(is_unsettled));
+        prop_assume!(!stack.iter().any(|ops| is_unsettled(ops)));
         let world = World::new();
         let owner = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
         let blobs = stack.iter().map(|ops| layer(ops).source()).collect::<Vec<_>>();
