@@ -18,3 +18,4 @@ mod common;
 
 mod check;
 mod names;
+mod whiteouts;
