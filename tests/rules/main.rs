@@ -18,4 +18,5 @@ mod common;
 
 mod check;
 mod names;
+mod specials;
 mod whiteouts;
