@@ -30,6 +30,11 @@ struct Waiting {
 }
 
 impl Deferred {
+    /// Whether a link waits to land at a place.
+    pub(super) fn waits_at(&self, key: Key) -> bool {
+        self.by_place.contains_key(&key)
+    }
+
     /// Drops the link that waits to land at a place where something landed now.
     pub(super) fn supersede(&mut self, key: Key, log: &mut Log) {
         if self.by_place.is_empty() {
@@ -80,7 +85,7 @@ impl Applier {
         log.note(reason, "");
         self.counts.skipped = self.counts.skipped.saturating_add(1);
         let path = entry.path().as_bytes().to_vec();
-        self.reserve(OVERHEAD.saturating_add(len_u64(path.len())), 0)?;
+        self.reserve_for_layer(OVERHEAD.saturating_add(len_u64(path.len())))?;
         self.skipped.insert(path);
         Ok(())
     }
@@ -97,6 +102,10 @@ impl Applier {
     fn find_target(&mut self, target: &EntryPath, log: &mut Log) -> Result<Target, Error> {
         let Some((place, name)) = self.parent_of(target, Missing::Leave, log)? else { return Ok(Target::Missing) };
         let Some(stat) = place.dir.stat_of(name)? else { return Ok(Target::Missing) };
+        let direct = || target.parent_bytes().is_some_and(|(parent, _)| parent == self.directories.path(place.node));
+        if self.policy.hardlinks == Hardlinks::InLayer && !direct() {
+            return Err(Error::new(ErrorKind::SymlinkInPath, "a parent of the target is a symlink"));
+        }
         match (stat.kind, self.policy.hardlinks) {
             (Kind::Directory, _) => Err(Error::new(ErrorKind::HardlinkToSpecial, "the target is a directory")),
             (Kind::Symlink, Hardlinks::InLayer) => Err(Error::new(ErrorKind::HardlinkToSymlink, "the target is a symlink")),
@@ -104,12 +113,9 @@ impl Applier {
                 Err(Error::new(ErrorKind::HardlinkToSymlink, "the target is a symlink"))
             }
             (Kind::File, Hardlinks::InLayer) => {
+                // One of a lower layer may be replaced by one of this layer yet: until the end it is missing.
                 let ours = self.written.contains(self.written.place(place.node, name));
-                if ours {
-                    Ok(Target::Found { place, stat })
-                } else {
-                    Err(Error::new(ErrorKind::HardlinkTargetMissing, "this layer made no such file"))
-                }
+                Ok(if ours { Target::Found { place, stat } } else { Target::Missing })
             }
             (Kind::File | Kind::Symlink, _) => Ok(Target::Found { place, stat }),
             (Kind::Fifo, Hardlinks::InRoot) if self.policy.fifos == Fifos::Create => Ok(Target::Found { place, stat }),
@@ -139,6 +145,9 @@ impl Applier {
             // The same inode under both names: there is nothing to do, and removing one first would be wrong.
             if standing.map(|standing| standing.id) != Some(stat.id) {
                 self.clear_place(place, name, standing, log)?;
+                if from.dir.stat_of(target_name)?.map(|stat| stat.id) != Some(stat.id) {
+                    return Err(missing(target));
+                }
                 super::objects::fresh(make(self)?)?;
             }
         }
@@ -166,7 +175,7 @@ impl Applier {
         }
         let xattrs: usize = entry.metadata().xattrs.iter().map(|xattr| xattr.name.len().saturating_add(xattr.value.len())).sum();
         let paths = entry.path().as_bytes().len().saturating_add(target.as_bytes().len());
-        self.reserve(OVERHEAD.saturating_add(len_u64(paths)).saturating_add(len_u64(xattrs)), 0)?;
+        self.reserve_for_layer(OVERHEAD.saturating_add(len_u64(paths)).saturating_add(len_u64(xattrs)))?;
         let key = self.written.place(at.0.node, at.1);
         self.deferred.supersede(key, log);
         self.deferred.by_place.insert(key, self.deferred.links.len());
@@ -217,5 +226,5 @@ impl Applier {
 }
 
 fn missing(target: &EntryPath) -> Error {
-    Error::new(ErrorKind::HardlinkTargetMissing, format!("no such target: {target:?}"))
+    Error::new(ErrorKind::HardlinkTargetMissing, format!("no such target that may be linked: {target:?}"))
 }

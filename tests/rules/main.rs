@@ -17,6 +17,7 @@
 mod common;
 
 mod check;
+mod hardlinks;
 mod names;
 mod specials;
 mod whiteouts;
