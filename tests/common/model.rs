@@ -134,14 +134,14 @@ impl Model {
                     self.objects.get(path).filter(|object| object.kind != Kind::Dir)?;
                 }
                 Op::Hardlink { path, target } if self.objects.contains_key(target) => self.link(path, target)?,
-                Op::Hardlink { path, target } => waiting.push((path.clone(), target.clone())),
+                Op::Hardlink { path, target } => {
+                    self.make_parent(path);
+                    waiting.push((path.clone(), target.clone()));
+                }
                 Op::Whiteout { .. } | Op::Opaque { .. } => {}
             }
         }
-        for (path, target) in waiting {
-            self.link(&path, &target)?;
-        }
-        Some(self)
+        self.link_all(waiting).then_some(self)
     }
 
     /// The model as a snapshot of a tree whose objects all belong to `owner`.
@@ -168,6 +168,27 @@ impl Model {
         self.inodes
     }
 
+    /// Makes the links that waited, those to others of them after these; one whose parent is gone is dropped.
+    fn link_all(&mut self, mut waiting: Vec<(Path, Path)>) -> bool {
+        let mut before = usize::MAX;
+        while waiting.len() < before {
+            before = waiting.len();
+            waiting.retain(|(path, target)| self.is_dir(split(path).0) && self.link(path, target).is_none());
+        }
+        waiting.is_empty()
+    }
+
+    fn is_dir(&self, path: &str) -> bool {
+        self.objects.get(path).is_some_and(|object| object.kind == Kind::Dir)
+    }
+
+    fn make_parent(&mut self, path: &str) {
+        let (parent, _) = split(path);
+        if !self.is_dir(parent) {
+            self.put_dir(parent, 0o755, 0);
+        }
+    }
+
     fn link(&mut self, path: &str, target: &str) -> Option<()> {
         let object = self.objects.get(target).filter(|object| object.kind != Kind::Dir)?.clone();
         self.put(path, object);
@@ -186,10 +207,7 @@ impl Model {
     }
 
     fn put(&mut self, path: &str, object: Object) {
-        let (parent, _) = split(path);
-        if self.objects.get(parent).is_none_or(|object| object.kind != Kind::Dir) {
-            self.put_dir(parent, 0o755, 0);
-        }
+        self.make_parent(path);
         self.remove_below(path);
         self.objects.insert(path.into(), object);
     }

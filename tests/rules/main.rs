@@ -20,4 +20,5 @@ mod check;
 mod hardlinks;
 mod names;
 mod specials;
+mod stacks;
 mod whiteouts;
