@@ -5,7 +5,7 @@ mod reader;
 pub use reader::LayerReader;
 
 use crate::archive::{EndOfArchive, Options, Parser, Piece, RawEntry};
-use crate::entry::{Entry, EntryKind, Owner, Parsed};
+use crate::entry::{Entry, Owner, Parsed};
 use crate::error::{Error, Location};
 use crate::observe::{Event, Log, Reason};
 use crate::policy::{Decision, Judged, Policy};
@@ -114,11 +114,7 @@ pub(crate) fn vet(raw: RawEntry, policy: &Policy, caller: Owner) -> Result<(Vett
 
 fn judge(parsed: Parsed, policy: &Policy, caller: Owner) -> Result<(Vetted, Vec<Event>), Error> {
     let (entry, mut events) = (parsed.entry, parsed.events);
-    if matches!(entry.kind(), EntryKind::Unknown(_)) && parsed.shape.body_len > policy.limits.total_bytes {
-        // Nobody would look at these bytes one by one: the declared size itself is over the limit.
-        return Err(Error::limit_exceeded("total_bytes", policy.limits.total_bytes));
-    }
-    let decision = policy.decide(&entry);
+    let decision = policy.decide(&entry, parsed.shape.body_len);
     if let Decision::Refuse(error) = decision {
         return Err(error);
     }

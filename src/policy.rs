@@ -320,8 +320,8 @@ impl Policy {
         NameRules { absolute: self.absolute_names, oddities: self.oddities, limits: &self.limits }
     }
 
-    /// Judges an entry by its kind.
-    pub(crate) fn decide(&self, entry: &Entry) -> Decision {
+    /// Judges an entry by its kind and the size of its body.
+    pub(crate) fn decide(&self, entry: &Entry, body_len: u64) -> Decision {
         match entry.kind() {
             EntryKind::Directory | EntryKind::File { .. } => Decision::Apply,
             EntryKind::Symlink(target) => match self.symlinks {
@@ -347,6 +347,10 @@ impl Policy {
             // Their meaning changes other entries: leaving them out would change the tree.
             EntryKind::Unknown(flag @ (b'M' | b'V' | b'D' | b'N')) => {
                 refuse(ErrorKind::UnsupportedType, format!("typeflag {:?}", char::from(*flag)))
+            }
+            // Where odd layers are read at all, a body over the budget is the graver fault.
+            EntryKind::Unknown(_) if self.oddities == Oddities::Tolerate && body_len > self.limits.total_bytes => {
+                Decision::Refuse(Error::limit_exceeded("total_bytes", self.limits.total_bytes))
             }
             EntryKind::Unknown(flag) => match self.unknown_types {
                 UnknownTypes::Reject => refuse(ErrorKind::UnsupportedType, format!("typeflag {:?}", char::from(*flag))),

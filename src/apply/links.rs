@@ -1,16 +1,21 @@
 //! Hardlinks: further names of what stands in the tree; those whose target comes later wait for the end of the layer.
+//!
+//! A link that waits holds its place with an empty file, so that whatever follows, an entry of the same name, a directory made
+//! there, a whiteout, treats it as it would treat the link. At the end only those that still stand become links.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
 use super::Applier;
+use super::objects::fresh;
 use super::parents::{Missing, Place};
-use super::written::Key;
+use crate::archive::Timestamp;
 use crate::convert::len_u64;
 use crate::entry::{Entry, EntryPath, Name, Owner};
 use crate::error::{Error, ErrorKind};
 use crate::observe::{Event, Log, Reason};
 use crate::policy::{Devices, Fifos, Hardlinks, Symlinks};
-use crate::root::{Kind, Made, Stat};
+use crate::root::{Attributes as _, Kind, Made, ObjectId, Stat};
 
 /// What a waiting link costs beside its paths, in bytes.
 const OVERHEAD: u64 = 256;
@@ -18,8 +23,8 @@ const OVERHEAD: u64 = 256;
 /// Links that wait, in the order of the layer.
 #[derive(Debug, Default)]
 pub(super) struct Deferred {
-    links: Vec<Option<Waiting>>,
-    by_place: HashMap<Key, usize>,
+    links: Vec<Waiting>,
+    by_placeholder: HashMap<ObjectId, usize>,
 }
 
 #[derive(Debug)]
@@ -27,27 +32,38 @@ struct Waiting {
     entry: Entry,
     target: EntryPath,
     owner: Option<Owner>,
+    placeholder: Placeholder,
 }
 
-impl Deferred {
-    /// Drops the link that waits to land at a place where something landed now.
-    pub(super) fn supersede(&mut self, key: Key, log: &mut Log) {
-        if self.by_place.is_empty() {
-            return;
-        }
-        if let Some(waiting) = self.by_place.remove(&key).and_then(|link| self.links.get_mut(link)).and_then(Option::take) {
-            log.record(superseded(&waiting.entry));
-        }
+/// The empty file that holds the place of a link. Its time is random: another file may get the inode of one that is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Placeholder {
+    id: ObjectId,
+    mark: Timestamp,
+}
+
+impl Placeholder {
+    fn of(stat: &Stat) -> Self {
+        Self { id: stat.id, mark: stat.mtime }
     }
 }
 
-fn superseded(entry: &Entry) -> Event {
-    Event { reason: Reason::HardlinkSuperseded, location: entry.location(), detail: String::new() }
+impl Deferred {
+    /// Gives the link whose place this object holds.
+    fn held_by(&self, stat: &Stat) -> Option<usize> {
+        let link = *self.by_placeholder.get(&stat.id)?;
+        self.links.get(link).filter(|waiting| waiting.placeholder == Placeholder::of(stat)).map(|_| link)
+    }
 }
 
 /// What a hardlink's target turned out to be.
 enum Target {
-    Found { place: Place, stat: Stat },
+    Found {
+        place: Place,
+        stat: Stat,
+    },
+    /// A link that waits itself.
+    Waits(usize),
     Missing,
 }
 
@@ -57,22 +73,33 @@ impl Applier {
         if self.was_skipped(target, log)? {
             return self.leave_out(entry, Reason::HardlinkToSkipped, log);
         }
-        let (place, name) = self.place_for(entry, log)?;
+        if entry.path() == target {
+            let found = self.find_target(target, log)?;
+            return self.link_to_itself(&found, log);
+        }
+        let (place, name) = self.place_of(entry, log)?;
         let found = self.find_target(target, log)?;
-        if self.is_link_to_itself(entry, target, (&place, name), &found)? {
-            return match found {
-                Target::Found { .. } if self.policy.hardlinks == Hardlinks::InRoot => {
-                    log.note(Reason::HardlinkToItself, "");
-                    self.counts.skipped = self.counts.skipped.saturating_add(1);
-                    Ok(())
-                }
-                _ => Err(Error::new(ErrorKind::HardlinkTargetMissing, "a hardlink to itself")),
-            };
+        let target_name = target.parent_bytes().map(|(_, name)| name);
+        if matches!(&found, Target::Found { place: from, .. } if from.node == place.node && target_name == Some(name)) {
+            return self.link_to_itself(&found, log);
         }
+        self.judge_second(&place, name, log)?;
         match found {
-            Target::Found { place: from, stat } => self.link(entry, (&from, target), stat, (&place, name), owner, log),
-            Target::Missing => self.defer(entry, target, (&place, name), owner, log),
+            Target::Found { place: from, stat } => {
+                self.count_hardlink();
+                self.link(entry, (&from, target), stat, (&place, name), owner, log)
+            }
+            Target::Waits(_) | Target::Missing => self.defer(entry, target, (&place, name), owner, log),
         }
+    }
+
+    fn link_to_itself(&mut self, found: &Target, log: &mut Log) -> Result<(), Error> {
+        if matches!(found, Target::Missing) || self.policy.hardlinks != Hardlinks::InRoot {
+            return Err(Error::new(ErrorKind::HardlinkTargetMissing, "a hardlink to itself"));
+        }
+        log.note(Reason::HardlinkToItself, "");
+        self.counts.skipped = self.counts.skipped.saturating_add(1);
+        Ok(())
     }
 
     /// Leaves an entry out, with an event; hardlinks to it are left out too.
@@ -93,18 +120,12 @@ impl Applier {
         Ok(!self.written.contains(self.written.place(place.node, name)))
     }
 
-    fn is_link_to_itself(&self, entry: &Entry, target: &EntryPath, at: (&Place, Name<'_>), found: &Target) -> Result<bool, Error> {
-        if entry.path() == target {
-            return Ok(true);
-        }
-        let Target::Found { place, .. } = found else { return Ok(false) };
-        let name = target.parent_bytes().map(|(_, name)| name);
-        Ok(place.dir.id() == at.0.dir.id() && name == Some(at.1))
-    }
-
     fn find_target(&mut self, target: &EntryPath, log: &mut Log) -> Result<Target, Error> {
-        let Some((place, name)) = self.parent_of(target, Missing::Leave, log)? else { return Ok(Target::Missing) };
+        let Some((place, name)) = self.target_place(target, log)? else { return Ok(Target::Missing) };
         let Some(stat) = place.dir.stat_of(name)? else { return Ok(Target::Missing) };
+        if let Some(link) = self.deferred.held_by(&stat) {
+            return Ok(Target::Waits(link));
+        }
         match (stat.kind, self.policy.hardlinks) {
             (Kind::Directory, _) => Err(Error::new(ErrorKind::HardlinkToSpecial, "the target is a directory")),
             (Kind::Symlink, Hardlinks::InLayer) => Err(Error::new(ErrorKind::HardlinkToSymlink, "the target is a symlink")),
@@ -112,12 +133,9 @@ impl Applier {
                 Err(Error::new(ErrorKind::HardlinkToSymlink, "the target is a symlink"))
             }
             (Kind::File, Hardlinks::InLayer) => {
+                // One of a lower layer may be replaced by one of this layer yet: until the end it is missing.
                 let ours = self.written.contains(self.written.place(place.node, name));
-                if ours {
-                    Ok(Target::Found { place, stat })
-                } else {
-                    Err(Error::new(ErrorKind::HardlinkTargetMissing, "this layer made no such file"))
-                }
+                Ok(if ours { Target::Found { place, stat } } else { Target::Missing })
             }
             (Kind::File | Kind::Symlink, _) => Ok(Target::Found { place, stat }),
             (Kind::Fifo, Hardlinks::InRoot) if self.policy.fifos == Fifos::Create => Ok(Target::Found { place, stat }),
@@ -126,6 +144,21 @@ impl Applier {
                 Err(Error::new(ErrorKind::HardlinkToSpecial, "the target is of a kind that no entry could have made"))
             }
         }
+    }
+
+    /// Gives the directory that holds a target. InLayer wants no symlink on the way, also where other parents may be some.
+    fn target_place<'t>(&mut self, target: &'t EntryPath, log: &mut Log) -> Result<Option<(Place, Name<'t>)>, Error> {
+        let through_link = || Error::new(ErrorKind::HardlinkEscape, "a symlink on the way to the target");
+        let found = self.parent_of(target, Missing::Leave, log).map_err(|error| match error.kind() {
+            ErrorKind::SymlinkInPath => through_link(),
+            _ => error,
+        })?;
+        let Some((place, name)) = found else { return Ok(None) };
+        let direct = || target.parent_bytes().is_some_and(|(parent, _)| parent == self.directories.path(place.node));
+        if self.policy.hardlinks == Hardlinks::InLayer && !direct() {
+            return Err(through_link());
+        }
+        Ok(Some((place, name)))
     }
 
     fn link(
@@ -147,7 +180,10 @@ impl Applier {
             // The same inode under both names: there is nothing to do, and removing one first would be wrong.
             if standing.map(|standing| standing.id) != Some(stat.id) {
                 self.clear_place(place, name, standing, log)?;
-                super::objects::fresh(make(self)?)?;
+                if from.dir.stat_of(target_name)?.map(|stat| stat.id) != Some(stat.id) {
+                    return Err(missing(target));
+                }
+                fresh(make(self)?)?;
             }
         }
         let metadata = entry.metadata();
@@ -156,15 +192,19 @@ impl Applier {
         if !(same_owner && same_mode && metadata.mtime == stat.mtime) {
             log.note(Reason::HardlinkMetadataIgnored, "");
         }
-        self.counts.hardlinks = self.counts.hardlinks.saturating_add(1);
-        self.landed(place, entry, name, log)
+        self.landed(place, entry, name)
     }
 
+    fn count_hardlink(&mut self) {
+        self.counts.hardlinks = self.counts.hardlinks.saturating_add(1);
+    }
+
+    /// Lets a link wait: what stands at its place goes, as the link would replace it, and an empty file holds the place.
     fn defer(
         &mut self,
         entry: &Entry,
         target: &EntryPath,
-        at: (&Place, Name<'_>),
+        (place, name): (&Place, Name<'_>),
         owner: Option<Owner>,
         log: &mut Log,
     ) -> Result<(), Error> {
@@ -174,56 +214,95 @@ impl Applier {
         }
         let xattrs: usize = entry.metadata().xattrs.iter().map(|xattr| xattr.name.len().saturating_add(xattr.value.len())).sum();
         let paths = entry.path().as_bytes().len().saturating_add(target.as_bytes().len());
-        self.reserve(OVERHEAD.saturating_add(len_u64(paths)).saturating_add(len_u64(xattrs)), 0)?;
-        let key = self.written.place(at.0.node, at.1);
-        self.deferred.supersede(key, log);
-        self.deferred.by_place.insert(key, self.deferred.links.len());
-        self.deferred.links.push(Some(Waiting { entry: entry.clone(), target: target.clone(), owner }));
-        self.directories.touch(at.0.node)
+        self.reserve_for_layer(OVERHEAD.saturating_add(len_u64(paths)).saturating_add(len_u64(xattrs)))?;
+        let placeholder = self.make_placeholder(place, name, log)?;
+        self.deferred.by_placeholder.insert(placeholder.id, self.deferred.links.len());
+        self.deferred.links.push(Waiting { entry: entry.clone(), target: target.clone(), owner, placeholder });
+        self.landed(place, entry, name)
     }
 
-    /// Makes the links that waited: those whose target is itself one that waited after it.
+    fn make_placeholder(&mut self, place: &Place, name: Name<'_>, log: &mut Log) -> Result<Placeholder, Error> {
+        let file = match self.root.make_file(&place.dir, name)? {
+            Made::New(file) => file,
+            Made::Exists => {
+                let standing = place.dir.stat_of(name)?;
+                self.clear_place(place, name, standing, log)?;
+                fresh(self.root.make_file(&place.dir, name)?)?
+            }
+        };
+        file.set_time(random_time())?;
+        let stat = place.dir.stat_of(name)?.ok_or_else(|| Error::new(ErrorKind::Io, "a file that was just made is gone"))?;
+        Ok(Placeholder::of(&stat))
+    }
+
+    /// Makes the links that waited and still hold their place; one to another of them after that one.
     pub(super) fn make_deferred_links(&mut self, log: &mut Log) -> Result<(), Error> {
-        let links: Vec<Waiting> = std::mem::take(&mut self.deferred).links.into_iter().flatten().collect();
-        let waiting_for: HashMap<&EntryPath, usize> = links.iter().zip(0..).map(|(link, number)| (link.entry.path(), number)).collect();
+        let mut ready: VecDeque<usize> = (0..self.deferred.links.len()).collect();
         let mut followers: HashMap<usize, Vec<usize>> = HashMap::new();
-        let mut ready = VecDeque::new();
-        for (link, number) in links.iter().zip(0_usize..) {
-            match waiting_for.get(&link.target) {
-                Some(first) if *first != number => followers.entry(*first).or_default().push(number),
-                _ => ready.push_back(number),
+        while let Some(number) = ready.pop_front() {
+            let Some(link) = self.deferred.links.get(number) else { continue };
+            let (entry, target, owner, placeholder) = (link.entry.clone(), link.target.clone(), link.owner, link.placeholder);
+            log.set_location(entry.location());
+            let waits_for = self.make_deferred((&entry, &target, owner, placeholder), log);
+            match waits_for.map_err(|error| error.located(log.location()))? {
+                Some(first) => followers.entry(first).or_default().push(number),
+                None => {
+                    self.deferred.by_placeholder.remove(&placeholder.id);
+                    ready.extend(followers.remove(&number).unwrap_or_default());
+                }
             }
         }
-        let mut made = 0_usize;
-        while let Some(number) = ready.pop_front() {
-            let Some(link) = links.get(number) else { continue };
-            log.set_location(link.entry.location());
-            self.make_deferred(link, log).map_err(|error| error.located(log.location()))?;
-            made = made.saturating_add(1);
-            ready.extend(followers.remove(&number).unwrap_or_default());
-        }
-        if let Some(link) = links.get(followers.values().flatten().copied().min().unwrap_or(usize::MAX)).filter(|_| made < links.len()) {
-            return Err(missing(&link.target).located(&link.entry.location()));
-        }
-        Ok(())
+        // Those left wait for each other.
+        let stuck = followers.values().flatten().min().and_then(|number| self.deferred.links.get(*number));
+        let result = stuck.map_or(Ok(()), |link| Err(missing(&link.target).located(&link.entry.location())));
+        self.deferred = Deferred::default();
+        result
     }
 
-    fn make_deferred(&mut self, link: &Waiting, log: &mut Log) -> Result<(), Error> {
-        if self.was_skipped(&link.target, log)? {
-            return self.leave_out(&link.entry, Reason::HardlinkToSkipped, log);
-        }
-        let Some((place, name)) = self.parent_of(link.entry.path(), Missing::Leave, log)? else {
-            // A later entry took the place of its parent.
-            log.record(superseded(&link.entry));
-            return Ok(());
+    /// Makes one link that waited, or gives the one that it must wait for.
+    fn make_deferred(
+        &mut self,
+        (entry, target, owner, placeholder): (&Entry, &EntryPath, Option<Owner>, Placeholder),
+        log: &mut Log,
+    ) -> Result<Option<usize>, Error> {
+        let found = self.parent_of(entry.path(), Missing::Leave, log)?;
+        let standing = match &found {
+            Some((place, name)) => place.dir.stat_of(*name)?,
+            None => None,
         };
-        match self.find_target(&link.target, log)? {
-            Target::Found { place: from, stat } => self.link(&link.entry, (&from, &link.target), stat, (&place, name), link.owner, log),
-            Target::Missing => Err(missing(&link.target)),
+        let Some((place, name)) = found.filter(|_| standing.map(|stat| Placeholder::of(&stat)) == Some(placeholder)) else {
+            log.record(Event { reason: Reason::HardlinkSuperseded, location: entry.location(), detail: String::new() });
+            return Ok(None);
+        };
+        if self.was_skipped(target, log)? {
+            self.root.unlink(&place.dir, name)?;
+            self.written.remove(self.written.place(place.node, name));
+            self.leave_out(entry, Reason::HardlinkToSkipped, log)?;
+            return Ok(None);
+        }
+        match self.find_target(target, log)? {
+            Target::Found { place: from, stat } => {
+                self.root.unlink(&place.dir, name)?;
+                self.count_hardlink();
+                self.link(entry, (&from, target), stat, (&place, name), owner, log).map(|()| None)
+            }
+            Target::Waits(first) => Ok(Some(first)),
+            Target::Missing => Err(missing(target)),
         }
     }
 }
 
+/// A time that nobody can guess, to the nanosecond, between 1980 and 2037, which every usual filesystem holds.
+fn random_time() -> Timestamp {
+    const FROM: i64 = 315_532_800;
+    const SECONDS: u64 = 1_800_000_000;
+    const NANOS: u64 = 1_000_000_000;
+    let random = || RandomState::new().build_hasher().finish();
+    let secs = i64::try_from(random().checked_rem(SECONDS).unwrap_or(0)).unwrap_or(0).saturating_add(FROM);
+    let nanos = u32::try_from(random().checked_rem(NANOS).unwrap_or(0)).unwrap_or(0);
+    Timestamp::new(secs, nanos).unwrap_or_default()
+}
+
 fn missing(target: &EntryPath) -> Error {
-    Error::new(ErrorKind::HardlinkTargetMissing, format!("no such target: {target:?}"))
+    Error::new(ErrorKind::HardlinkTargetMissing, format!("no such target that may be linked: {target:?}"))
 }

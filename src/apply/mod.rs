@@ -50,6 +50,8 @@ pub(crate) struct Applier {
     counts: EntryCounts,
     file_bytes: u64,
     deferred_bytes: u64,
+    /// What of them is free again at the end of the layer.
+    layer_bytes: u64,
     written: Written,
     deferred: Deferred,
     open: Option<OpenFile>,
@@ -81,6 +83,7 @@ impl Applier {
             counts: EntryCounts::default(),
             file_bytes: 0,
             deferred_bytes: 0,
+            layer_bytes: 0,
             written: Written::new(),
             deferred: Deferred::default(),
             open: None,
@@ -106,6 +109,7 @@ impl Applier {
             self.directories = Self::ground_directories(&self.root, self.ground)?;
             self.deferred_bytes = 0;
         }
+        self.deferred_bytes = self.deferred_bytes.saturating_sub(std::mem::take(&mut self.layer_bytes));
         self.directories.next_layer();
         self.cache.clear();
         self.objects = 0;
@@ -123,6 +127,12 @@ impl Applier {
             self.finish_directories(log)?;
         }
         Ok(Applied { counts: self.counts, file_bytes: self.file_bytes })
+    }
+
+    /// Takes bytes that are free again at the end of the layer.
+    fn reserve_for_layer(&mut self, added: u64) -> Result<(), Error> {
+        self.layer_bytes = self.layer_bytes.saturating_add(added);
+        self.reserve(added, 0)
     }
 
     /// Takes `bytes` from the memory that may wait for the end.

@@ -66,7 +66,7 @@ impl Applier {
             dir.remove_acls()?;
         }
         self.directory_attributes(&dir, node, entry.metadata(), owner, log)?;
-        self.landed(&place, entry, name, log)?;
+        self.landed(&place, entry, name)?;
         self.directories.touch(node)
     }
 
@@ -77,7 +77,7 @@ impl Applier {
             self.duplicate(log)?;
         }
         self.directory_attributes(&dir, known.node, entry.metadata(), owner, log)?;
-        self.landed(place, entry, name, log)?;
+        self.landed(place, entry, name)?;
         self.directories.touch(known.node)
     }
 
@@ -146,7 +146,7 @@ impl Applier {
                 fresh(self.root.make_file(&place.dir, name)?)?
             }
         };
-        self.landed(&place, &entry, name, log)?;
+        self.landed(&place, &entry, name)?;
         let inheritance = self.directories.inheritance(place.node);
         let metadata = entry.metadata().clone();
         self.open = Some(OpenFile { file, metadata, owner, inheritance, len, end: 0 });
@@ -198,7 +198,7 @@ impl Applier {
             self.clear_place(&place, name, stat, log)?;
             fresh(self.root.make_symlink(&place.dir, name, target)?)?;
         }
-        self.landed(&place, entry, name, log)?;
+        self.landed(&place, entry, name)?;
         self.name_attributes(&place, name, owner, entry.metadata().mtime, log)
     }
 
@@ -214,7 +214,7 @@ impl Applier {
             self.clear_place(&place, name, stat, log)?;
             fresh(make(self)?)?;
         }
-        self.landed(&place, entry, name, log)?;
+        self.landed(&place, entry, name)?;
         if self.directories.inheritance(place.node) == Inheritance::Possible {
             self.root.remove_acl_of_special(&place.dir, name)?;
         }
@@ -233,13 +233,21 @@ impl Applier {
     }
 
     /// Gives the directory and the name where an entry is made; judges whether one was made there before.
-    pub(super) fn place_for<'e>(&mut self, entry: &'e Entry, log: &mut Log) -> Result<(Place, Name<'e>), Error> {
-        let found = self.parent_of(entry.path(), Missing::Make, log)?;
-        let (place, name) = found.ok_or_else(|| Error::new(ErrorKind::ParentMissing, "a parent could not be made"))?;
-        if self.written.contains(self.written.place(place.node, name)) {
-            self.duplicate(log)?;
-        }
+    fn place_for<'e>(&mut self, entry: &'e Entry, log: &mut Log) -> Result<(Place, Name<'e>), Error> {
+        let (place, name) = self.place_of(entry, log)?;
+        self.judge_second(&place, name, log)?;
         Ok((place, name))
+    }
+
+    /// Gives the directory and the name where an entry is made.
+    pub(super) fn place_of<'e>(&mut self, entry: &'e Entry, log: &mut Log) -> Result<(Place, Name<'e>), Error> {
+        let found = self.parent_of(entry.path(), Missing::Make, log)?;
+        found.ok_or_else(|| Error::new(ErrorKind::ParentMissing, "a parent could not be made"))
+    }
+
+    /// Judges whether this layer made something at a place before.
+    pub(super) fn judge_second(&mut self, place: &Place, name: Name<'_>, log: &mut Log) -> Result<(), Error> {
+        if self.written.contains(self.written.place(place.node, name)) { self.duplicate(log) } else { Ok(()) }
     }
 
     /// Judges a second entry at the place of an earlier one.
@@ -274,12 +282,11 @@ impl Applier {
     }
 
     /// Takes note that an entry is in the tree.
-    pub(super) fn landed(&mut self, place: &Place, entry: &Entry, name: Name<'_>, log: &mut Log) -> Result<(), Error> {
+    pub(super) fn landed(&mut self, place: &Place, entry: &Entry, name: Name<'_>) -> Result<(), Error> {
         let key = self.written.place(place.node, name);
         if !matches!(entry.kind(), crate::entry::EntryKind::Directory) {
             self.written.insert(key);
         }
-        self.deferred.supersede(key, log);
         self.directories.touch(place.node)
     }
 }

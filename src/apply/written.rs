@@ -40,6 +40,13 @@ impl Written {
         self.shard_mut(key).is_some_and(|shard| shard.insert(key))
     }
 
+    /// Takes a place out again.
+    pub(super) fn remove(&mut self, key: Key) {
+        if let Some(shard) = self.shard_mut(key) {
+            shard.remove(&key);
+        }
+    }
+
     pub(super) fn contains(&self, key: Key) -> bool {
         self.shards.get(key.shard()).is_some_and(|shard| shard.contains(&key))
     }

@@ -11,7 +11,7 @@ use super::pax::Pax;
 use super::sparse::{BodyMap, Form, OldGnu, Progress, Segment, malformed};
 use super::{Options, RawEntry};
 use crate::error::{Error, ErrorKind};
-use crate::observe::{Notes, Oddities, Reason};
+use crate::observe::{Notes, Reason};
 
 /// Puts entries together and holds what outlives one of them.
 #[derive(Debug)]
@@ -75,7 +75,6 @@ impl Assembler {
         self.path.extend_from_slice(&path);
         let link = self.link_of(header, at, extensions.long_link.take(), &mut pax)?;
         extensions.judge_repeats(&mut self.notes)?;
-        self.judge_type(header)?;
         let mut fields = Fields { notes: &mut self.notes, at };
         let size = size_of(header, &pax, &mut fields)?;
         let entry = RawEntry {
@@ -122,13 +121,6 @@ impl Assembler {
             }
             (Some(_), Some(_)) => Err(Error::new(ErrorKind::PaxConflict, "GNU and PAX long names differ")),
             (None, _) | (_, None) => Ok(()),
-        }
-    }
-
-    fn judge_type(&self, header: &Header<'_>) -> Result<(), Error> {
-        match (self.options.oddities, header.typeflag()) {
-            (_, 0 | b'0'..=b'7' | b'S') | (Oddities::Tolerate, _) => Ok(()),
-            (Oddities::Refuse, other) => Err(Error::new(ErrorKind::UnsupportedType, format!("typeflag '{}'", other.escape_ascii()))),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The only file that counts the stream's bytes: cuts slices of any length into blocks and payloads.
 
 use super::header::BLOCK;
+use crate::blob::is_compressed;
 use crate::convert::{len_u64, min_usize};
 
 /// Takes blocks and payloads from the front of the input and holds a block that came in part.
@@ -31,6 +32,12 @@ impl Feed {
     /// Whether a block came in part.
     pub(super) fn is_inside_block(&self) -> bool {
         self.carried != 0
+    }
+
+    /// Whether the whole stream is part of one block, and a compressed one at that.
+    pub(super) fn is_compressed_again(&self) -> bool {
+        let start = self.carry.get(..self.carried).unwrap_or_default();
+        self.position == len_u64(self.carried) && is_compressed(start)
     }
 
     /// Gives the next block; `None` if the input is used up before it is whole.

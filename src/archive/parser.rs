@@ -100,6 +100,9 @@ impl Parser {
             }
             State::OneZeroBlock if !self.feed.is_inside_block() => judge_missing_end(&mut self.assembler.notes, end)?,
             State::OneZeroBlock => return Err(truncated().at_offset(end)),
+            State::Inside(Inside::Header) if self.feed.is_compressed_again() => {
+                return Err(Error::new(ErrorKind::BadHeader, "not a tar archive but a compressed stream").at_offset(0));
+            }
             State::Inside(_) => return Err(self.assembler.locate(truncated().at_offset(end))),
         }
         Ok((EndOfArchive(()), self.assembler.notes.take()))

@@ -24,6 +24,11 @@ pub(super) fn look(start: &[u8]) -> Look {
     }
 }
 
+/// Whether bytes start as a gzip or zstd stream does.
+pub(crate) fn is_compressed(start: &[u8]) -> bool {
+    matches!(look(start), Look::Is(Compression::Gzip | Compression::Zstd))
+}
+
 /// Whether `start`, which is too short to decide, may be the start of `compression`'s magic.
 pub(super) fn may_become(start: &[u8], compression: Compression) -> bool {
     match compression {

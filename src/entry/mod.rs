@@ -234,7 +234,7 @@ fn kind(raw: &mut RawEntry, path: &EntryPath, shape: Shape, rules: NameRules<'_>
     let device = device(raw);
     if let Some(marker) = marker(path)? {
         // A ready-made overlay whiteout stays what it is, whatever it is called.
-        if let Some(device) = device.filter(|device| device.major == 0 && device.minor == 0) {
+        if let Some(device) = device.filter(|device| device.kind == DeviceKind::Character && device.major == 0 && device.minor == 0) {
             return Ok(EntryKind::Device(device));
         }
         if matches!(marker, EntryKind::Whiteout(_)) && (!matches!(raw.typeflag, 0 | b'0') || raw.real_size > 0 || shape.slashes.trailing) {

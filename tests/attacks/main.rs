@@ -44,7 +44,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use safe_layers::ErrorKind;
-use safe_layers::ErrorKind::{DuplicateEntry, LimitExceeded, SymlinkEscape, SymlinkInPath, Truncated};
+use safe_layers::ErrorKind::{SymlinkEscape, SymlinkInPath};
 
 use common::canary::World;
 use harness::{Attack, Column, Disagreement, Outcome};
@@ -83,22 +83,6 @@ const DISAGREEMENTS: &[Disagreement] = &[
     strict("sym-current-parent", SymlinkInPath, "`current/..` is the root by its text"),
     strict("sym-retarget-later", SymlinkInPath, "`sub/up/../canary` is `sub/canary` by its text"),
     strict("sym-path-max-realpath", SymlinkInPath, "sixteen `..` from a link that is sixteen levels deep end at the root"),
-    // Refused, though by another name than the catalogue's.
-    strict("hl-self", DuplicateEntry, "the name of the link is there already, as every link to itself has it"),
-    strict("hl-symlink-chain-nodetar", SymlinkInPath, "the way to the target is judged before where it ends"),
-    strict("mis-gzip-in-gzip", Truncated, "the inner gzip stream is shorter than a block"),
-    Disagreement {
-        id: "mis-gzip-in-gzip",
-        column: Column::Container,
-        outcome: Outcome::Reject(Truncated),
-        why: "the inner gzip stream is shorter than a block",
-    },
-    Disagreement {
-        id: "hdr-v-volume-loop",
-        column: Column::Container,
-        outcome: Outcome::Reject(LimitExceeded),
-        why: "1 TiB is over total_bytes, which is asked before the type",
-    },
 ];
 
 #[test]

@@ -93,16 +93,21 @@ struct Object {
 pub struct Model {
     objects: BTreeMap<Path, Object>,
     inodes: usize,
-    /// Whether a hardlink came before its target.
-    pub has_waited: bool,
 }
 
 impl Default for Model {
     /// A new root, as it is without a root entry: 0755, time 0.
     fn default() -> Self {
         let root = Object { inode: 0, kind: Kind::Dir, mode: 0o755, mtime: 0 };
-        Self { objects: [(Path::new(), root)].into(), inodes: 1, has_waited: false }
+        Self { objects: [(Path::new(), root)].into(), inodes: 1 }
     }
+}
+
+/// A hardlink whose target was not there.
+struct Waiting {
+    path: Path,
+    target: Path,
+    inode: usize,
 }
 
 impl Model {
@@ -121,7 +126,6 @@ impl Model {
         }
         let mut waiting = Vec::new();
         for op in ops.iter().filter(|op| !op.is_marker()) {
-            waiting.retain(|(path, _): &(Path, Path)| !takes(op, path));
             match op {
                 Op::Dir { path, mode, mtime } => self.put_dir(path, *mode, *mtime),
                 Op::File { path, mode, mtime, data } => {
@@ -135,18 +139,17 @@ impl Model {
                 Op::Hardlink { path, target } if path == target => {
                     self.objects.get(path).filter(|object| object.kind != Kind::Dir)?;
                 }
-                Op::Hardlink { path, target } if self.objects.contains_key(target) => self.link(path, target)?,
+                Op::Hardlink { path, target } if self.is_there(target, &waiting) => self.link(path, target)?,
                 Op::Hardlink { path, target } => {
-                    self.has_waited = true;
-                    waiting.push((path.clone(), target.clone()));
+                    // Something holds its place, as the link itself would.
+                    let inode = self.inode();
+                    self.put(path, Object { inode, kind: Kind::File(Data::of(b"")), mode: 0o600, mtime: 0 });
+                    waiting.push(Waiting { path: path.clone(), target: target.clone(), inode });
                 }
                 Op::Whiteout { .. } | Op::Opaque { .. } => {}
             }
         }
-        for (path, target) in waiting {
-            self.link(&path, &target)?;
-        }
-        Some(self)
+        self.link_all(waiting).then_some(self)
     }
 
     /// The model as a snapshot of a tree whose objects all belong to `owner`.
@@ -173,6 +176,39 @@ impl Model {
         self.inodes
     }
 
+    /// Makes the links that waited and still hold their place, those to others of them after these.
+    fn link_all(&mut self, mut waiting: Vec<Waiting>) -> bool {
+        let mut before = usize::MAX;
+        while waiting.len() < before {
+            before = waiting.len();
+            waiting.retain(|link| self.objects.get(&link.path).is_some_and(|object| object.inode == link.inode));
+            let ready = waiting.iter().position(|link| self.is_there(&link.target, &waiting));
+            if let Some(ready) = ready {
+                let link = waiting.remove(ready);
+                if self.link(&link.path, &link.target).is_none() {
+                    return false;
+                }
+            }
+        }
+        waiting.is_empty()
+    }
+
+    /// Whether something stands there that is not the place of a link that waits.
+    fn is_there(&self, path: &str, waiting: &[Waiting]) -> bool {
+        self.objects.get(path).is_some_and(|object| !waiting.iter().any(|link| link.inode == object.inode))
+    }
+
+    fn is_dir(&self, path: &str) -> bool {
+        self.objects.get(path).is_some_and(|object| object.kind == Kind::Dir)
+    }
+
+    fn make_parent(&mut self, path: &str) {
+        let (parent, _) = split(path);
+        if !self.is_dir(parent) {
+            self.put_dir(parent, 0o755, 0);
+        }
+    }
+
     fn link(&mut self, path: &str, target: &str) -> Option<()> {
         let object = self.objects.get(target).filter(|object| object.kind != Kind::Dir)?.clone();
         self.put(path, object);
@@ -191,27 +227,18 @@ impl Model {
     }
 
     fn put(&mut self, path: &str, object: Object) {
-        let (parent, _) = split(path);
-        if self.objects.get(parent).is_none_or(|object| object.kind != Kind::Dir) {
-            self.put_dir(parent, 0o755, 0);
-        }
+        self.make_parent(path);
         self.remove_below(path);
         self.objects.insert(path.into(), object);
     }
 
     fn remove_below(&mut self, path: &str) {
-        self.objects.retain(|other, _| !is_below(other, path));
+        self.objects.retain(|other, _| {
+            let below =
+                if path.is_empty() { !other.is_empty() } else { other.strip_prefix(path).is_some_and(|rest| rest.starts_with('/')) };
+            !below
+        });
     }
-}
-
-/// Whether an entry takes the name of a hardlink that still waits for its target: it, a parent of it, or something below it.
-fn takes(op: &Op, name: &str) -> bool {
-    let covers = !matches!(op, Op::Dir { .. }) && is_below(name, op.path());
-    op.path() == name || covers || is_below(op.path(), name)
-}
-
-fn is_below(path: &str, parent: &str) -> bool {
-    if parent.is_empty() { !path.is_empty() } else { path.strip_prefix(parent).is_some_and(|rest| rest.starts_with('/')) }
 }
 
 fn split(path: &str) -> (&str, &str) {

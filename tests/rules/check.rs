@@ -330,3 +330,10 @@ impl Want {
         }
     }
 }
+
+/// A POSIX ACL as the kernel stores it (version 2): tag and permissions of entries without an id.
+pub fn acl(entries: &[(u16, u16)]) -> Vec<u8> {
+    let entries =
+        entries.iter().flat_map(|(tag, permissions)| [tag.to_le_bytes(), permissions.to_le_bytes(), [0xff; 2], [0xff; 2]].concat());
+    2_u32.to_le_bytes().into_iter().chain(entries).collect()
+}

@@ -17,4 +17,14 @@
 mod common;
 
 mod check;
+mod forms;
+mod hardlinks;
 mod names;
+mod parents;
+mod replacement;
+mod sparse;
+mod specials;
+mod stacks;
+mod staging;
+mod symlinks;
+mod whiteouts;
