@@ -19,6 +19,7 @@ mod common;
 mod check;
 mod forms;
 mod hardlinks;
+mod metadata;
 mod names;
 mod parents;
 mod replacement;
