@@ -28,4 +28,5 @@ mod specials;
 mod stacks;
 mod staging;
 mod symlinks;
+mod trust;
 mod whiteouts;
