@@ -8,6 +8,7 @@
     clippy::arithmetic_side_effects,
     clippy::as_conversions,
     clippy::print_stderr,
+    clippy::string_slice,
     missing_docs,
     unreachable_pub,
     dead_code

@@ -89,10 +89,10 @@ fn owners_are_preserved_with_privilege() {
         let entry = |entry: Entry| entry.uid(70_000).gid(4_294_967_294);
         let layer = tar().add(entry(Entry::file("f", "x"))).add(entry(Entry::dir("d"))).add(entry(Entry::symlink("s", "f")));
         let want = tree().file("f", "x").owner(70_000, 4_294_967_294).dir("d").owner(70_000, 4_294_967_294);
-        gives(&container(), &[layer.clone()], want.symlink("s", "f").owner(70_000, 4_294_967_294)).events(&[]);
+        gives(&container(), std::slice::from_ref(&layer), want.symlink("s", "f").owner(70_000, 4_294_967_294)).events(&[]);
         // The caller's, by the other policies.
         for policy in [strict(), Policy::rootless()] {
-            gives(&policy, &[layer.clone()], tree().file("f", "x").dir("d").symlink("s", "f"));
+            gives(&policy, std::slice::from_ref(&layer), tree().file("f", "x").dir("d").symlink("s", "f"));
         }
         let squash = with(container(), |policy| policy.ownership = Ownership::Squash { uid: 3, gid: 4 });
         gives(&squash, &[layer], tree().owner(3, 4).file("f", "x").owner(3, 4).dir("d").owner(3, 4).symlink("s", "f").owner(3, 4));
