@@ -63,7 +63,7 @@ impl Applier {
         let limits = &self.policy.limits;
         let node = self.directories.add((place.node, name), dir.id(), implicit_last(), Inheritance::Nothing, limits)?;
         if self.directories.inheritance(place.node) == Inheritance::Possible {
-            dir.remove_acls()?;
+            self.prepare_directory(&dir, place.node, owner)?;
         }
         self.directory_attributes(&dir, node, entry.metadata(), owner, log)?;
         self.landed(&place, entry, name)?;

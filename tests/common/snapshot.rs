@@ -226,8 +226,8 @@ fn opened<T>(handle: &OwnedFd, mode: u32, with: impl FnOnce(BorrowedFd<'_>) -> r
     let path = magic_path(handle);
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     match rustix::fs::openat(CWD, &path, flags, Mode::empty()) {
-        Ok(file) => with(file.as_fd()),
-        Err(Errno::ACCESS) => {
+        Ok(file) if is_searchable(&file, mode)? => with(file.as_fd()),
+        Ok(_) | Err(Errno::ACCESS) => {
             rustix::fs::chmod(&path, Mode::from_raw_mode(mode | 0o700))?;
             let result = rustix::fs::openat(CWD, &path, flags, Mode::empty()).and_then(|file| with(file.as_fd()));
             rustix::fs::chmod(&path, Mode::from_raw_mode(mode))?;
@@ -235,6 +235,12 @@ fn opened<T>(handle: &OwnedFd, mode: u32, with: impl FnOnce(BorrowedFd<'_>) -> r
         }
         Err(errno) => Err(errno),
     }
+}
+
+/// Whether names in it can be looked up, if it is a directory.
+fn is_searchable(file: &OwnedFd, mode: u32) -> rustix::io::Result<bool> {
+    let is_dir = FileType::from_raw_mode(rustix::fs::fstat(file)?.st_mode) == FileType::Directory;
+    Ok(!is_dir || mode & 0o100 != 0 || rustix::process::geteuid().is_root())
 }
 
 fn read(handle: &OwnedFd, mode: u32) -> rustix::io::Result<Data> {

@@ -337,3 +337,28 @@ pub fn acl(entries: &[(u16, u16)]) -> Vec<u8> {
         entries.iter().flat_map(|(tag, permissions)| [tag.to_le_bytes(), permissions.to_le_bytes(), [0xff; 2], [0xff; 2]].concat());
     2_u32.to_le_bytes().into_iter().chain(entries).collect()
 }
+
+/// As [`acl`], each entry with its id.
+pub fn named_acl(entries: &[(u16, u16, u32)]) -> Vec<u8> {
+    let entries = entries.iter().flat_map(|(tag, permissions, id)| {
+        [tag.to_le_bytes().to_vec(), permissions.to_le_bytes().to_vec(), id.to_le_bytes().to_vec()].concat()
+    });
+    2_u32.to_le_bytes().into_iter().chain(entries).collect()
+}
+
+/// A filesystem of its own at a directory, gone with the value.
+pub struct Mounted(std::path::PathBuf);
+
+impl Mounted {
+    /// None where not even root may mount.
+    pub fn new(kind: &str, at: &Path) -> Option<Self> {
+        let mounted = std::process::Command::new("mount").args(["-t", kind, "none"]).arg(at).status();
+        mounted.is_ok_and(|status| status.success()).then(|| Self(at.into()))
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        std::process::Command::new("umount").arg(&self.0).status().unwrap();
+    }
+}

@@ -8,6 +8,7 @@
     clippy::arithmetic_side_effects,
     clippy::as_conversions,
     clippy::print_stderr,
+    clippy::string_slice,
     missing_docs,
     unreachable_pub,
     dead_code
@@ -19,6 +20,7 @@ mod common;
 mod check;
 mod forms;
 mod hardlinks;
+mod metadata;
 mod names;
 mod parents;
 mod replacement;
@@ -27,4 +29,5 @@ mod specials;
 mod stacks;
 mod staging;
 mod symlinks;
+mod trust;
 mod whiteouts;

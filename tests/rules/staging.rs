@@ -27,7 +27,7 @@ fn leftover(world: &World, name: &str) -> PathBuf {
     let path = world.parent().join(name);
     fs::create_dir_all(path.join("d")).unwrap();
     fs::write(path.join("d/f"), "x").unwrap();
-    fs::set_permissions(path.join("d"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(path.join("d"), fs::Permissions::from_mode(0o0)).unwrap();
     path
 }
 

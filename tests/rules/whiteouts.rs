@@ -23,7 +23,7 @@ fn dir(name: &str) -> Entry {
 /// Every order of `entries`.
 fn orders(entries: &[Entry]) -> Vec<Vec<Entry>> {
     let [first, rest @ ..] = entries else { return vec![Vec::new()] };
-    let insert = |order: Vec<Entry>| (0..=order.len()).map(move |at| [&order[..at], &[first.clone()], &order[at..]].concat());
+    let insert = |order: Vec<Entry>| (0..=order.len()).map(move |at| [&order[..at], std::slice::from_ref(first), &order[at..]].concat());
     orders(rest).into_iter().flat_map(insert).collect()
 }
 
