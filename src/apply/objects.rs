@@ -10,6 +10,8 @@ use crate::observe::{Log, Reason};
 use crate::policy::{Duplicates, UnsupportedXattrs};
 use crate::root::{Attributes, Dir, Kind, Made, NewFile, Stat};
 
+/// Mode of a file until its own is set: that of a new one, where a default ACL made it another.
+const PRIVATE: u32 = 0o600;
 const CAPABILITY: &[u8] = b"security.capability";
 const ACCESS_ACL: &[u8] = b"system.posix_acl_access";
 const DEFAULT_ACL: &[u8] = b"system.posix_acl_default";
@@ -159,23 +161,22 @@ impl Applier {
             open.file.extend_to(open.len)?;
         }
         let OpenFile { file, metadata, owner, inheritance, len, .. } = open;
-        self.own(&file, owner, inheritance)?;
         if inheritance == Inheritance::Possible {
             file.remove_acls()?;
+            file.set_mode(PRIVATE)?;
         }
-        let rank = |xattr: &&Xattr| match xattr.name.as_slice() {
-            ACCESS_ACL => 0,
-            CAPABILITY => 2,
-            _ => 1,
-        };
-        for acl in metadata.xattrs.iter().filter(|xattr| rank(xattr) == 0) {
+        let select = |wanted: fn(&[u8]) -> bool| metadata.xattrs.iter().filter(move |xattr| wanted(&xattr.name));
+        // The kernel takes them from an ordinary user only while the owner may write; no later step drops them.
+        for xattr in select(|name| name != ACCESS_ACL && name != CAPABILITY) {
+            self.set_xattr(&file, xattr, log)?;
+        }
+        self.own(&file, owner, inheritance)?;
+        for acl in select(|name| name == ACCESS_ACL) {
             self.set_xattr(&file, acl, log)?;
         }
         file.set_mode(metadata.mode)?;
-        for wanted in [1, 2] {
-            for xattr in metadata.xattrs.iter().filter(|xattr| rank(xattr) == wanted) {
-                self.set_xattr(&file, xattr, log)?;
-            }
+        for capability in select(|name| name == CAPABILITY) {
+            self.set_xattr(&file, capability, log)?;
         }
         clamped(file.set_time(metadata.mtime)?, log);
         self.counts.files = self.counts.files.saturating_add(1);
