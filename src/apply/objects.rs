@@ -10,6 +10,8 @@ use crate::observe::{Log, Reason};
 use crate::policy::{Duplicates, UnsupportedXattrs};
 use crate::root::{Attributes, Dir, Kind, Made, NewFile, Stat};
 
+/// Mode of a file until its own is set: that of a new one, where a default ACL made it another.
+const PRIVATE: u32 = 0o600;
 const CAPABILITY: &[u8] = b"security.capability";
 const ACCESS_ACL: &[u8] = b"system.posix_acl_access";
 const DEFAULT_ACL: &[u8] = b"system.posix_acl_default";
@@ -159,16 +161,32 @@ impl Applier {
             open.file.extend_to(open.len)?;
         }
         let OpenFile { file, metadata, owner, inheritance, len, .. } = open;
-        self.own(&file, owner, inheritance)?;
         if inheritance == Inheritance::Possible {
             file.remove_acls()?;
+            file.set_mode(PRIVATE)?;
         }
+<<<<<<< HEAD
         let (acls, others): (Vec<&Xattr>, Vec<&Xattr>) = metadata.xattrs.iter().partition(|xattr| xattr.name == ACCESS_ACL);
         let (capabilities, users): (Vec<&Xattr>, Vec<&Xattr>) = others.into_iter().partition(|xattr| xattr.name == CAPABILITY);
         // An ACL or a mode without w would refuse `user.*` to an ordinary owner.
         users.into_iter().chain(acls).try_for_each(|xattr| self.set_xattr(&file, xattr, log))?;
         file.set_mode(metadata.mode)?;
         capabilities.into_iter().try_for_each(|xattr| self.set_xattr(&file, xattr, log))?;
+=======
+        let select = |wanted: fn(&[u8]) -> bool| metadata.xattrs.iter().filter(move |xattr| wanted(&xattr.name));
+        // The kernel takes them from an ordinary user only while the owner may write; no later step drops them.
+        for xattr in select(|name| name != ACCESS_ACL && name != CAPABILITY) {
+            self.set_xattr(&file, xattr, log)?;
+        }
+        self.own(&file, owner, inheritance)?;
+        for acl in select(|name| name == ACCESS_ACL) {
+            self.set_xattr(&file, acl, log)?;
+        }
+        file.set_mode(metadata.mode)?;
+        for capability in select(|name| name == CAPABILITY) {
+            self.set_xattr(&file, capability, log)?;
+        }
+>>>>>>> fuzz
         clamped(file.set_time(metadata.mtime)?, log);
         self.counts.files = self.counts.files.saturating_add(1);
         self.file_bytes = self.file_bytes.saturating_add(len);

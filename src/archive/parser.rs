@@ -89,9 +89,15 @@ impl Parser {
     /// # Errors
     /// `Truncated`, `DanglingExtension`, or the error of an earlier call; `Ok` means that no other reader finds more entries.
     pub(crate) fn finish(mut self) -> Result<(EndOfArchive, Vec<Event>), Error> {
+        self.judge_end()?;
+        Ok((EndOfArchive(()), self.assembler.notes.take()))
+    }
+
+    /// Judges whether the archive may end here, as [`finish`](Self::finish) does.
+    pub(crate) fn judge_end(&mut self) -> Result<(), Error> {
         let end = self.feed.position();
-        match self.state {
-            State::Failed(error) => return Err(error),
+        match &self.state {
+            State::Failed(error) => return Err(error.clone()),
             State::Ended | State::Swallowing => {}
             State::Inside(Inside::Header) if end == 0 => {}
             State::Inside(Inside::Header) if !self.feed.is_inside_block() => {
@@ -105,7 +111,7 @@ impl Parser {
             }
             State::Inside(_) => return Err(self.assembler.locate(truncated().at_offset(end))),
         }
-        Ok((EndOfArchive(()), self.assembler.notes.take()))
+        Ok(())
     }
 
     fn step<'a>(&mut self, state: State, input: &mut &'a [u8]) -> Result<Step<'a>, Error> {

@@ -114,7 +114,10 @@ impl<R: Read> LayerReader<R> {
     /// As [`next_entry`](Self::next_entry).
     pub fn read_body(&mut self, take: &mut dyn FnMut(u64, &[u8])) -> Result<(), Error> {
         while self.in_body {
-            self.step(take)?;
+            if let Found::EndOfStream = self.step(take)? {
+                self.in_body = false;
+                self.layer.parser.judge_end().inspect_err(|error| self.failure = Some(error.clone()))?;
+            }
         }
         Ok(())
     }

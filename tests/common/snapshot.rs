@@ -133,16 +133,18 @@ impl Tree {
         if !is_dir {
             return Ok(());
         }
-        for name in opened(handle, mode, names)? {
+        for name in opened(handle, mode, LIST, names)? {
             if path.is_empty() && skip(&name) {
                 continue;
             }
-            opened(handle, mode, |dir| {
+            opened(handle, mode, LIST, |dir| {
                 let child = rustix::fs::openat(dir, &name[..], OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
                 let below = if path.is_empty() { name.clone() } else { [&path[..], b"/", &name].concat() };
                 self.visit(&child, below.clone(), skip)?;
                 if let Some(node) = self.nodes.get_mut(&below).filter(|node| node.kind != Kind::Dir) {
-                    node.xattrs = xattrs(&[magic_path(dir).as_bytes(), b"/", &name].concat())?;
+                    let found = || xattrs(&[magic_path(dir).as_bytes(), b"/", &name].concat());
+                    let is_file = matches!(node.kind, Kind::File(_));
+                    node.xattrs = if is_file { opened(&child, node.mode, READ, |_| found())? } else { found()? };
                 }
                 Ok(())
             })?;
@@ -221,30 +223,33 @@ fn magic_path(handle: impl AsFd) -> String {
     format!("/proc/self/fd/{}", handle.as_fd().as_raw_fd())
 }
 
-/// Opens the object of an `O_PATH` handle for reading. An ordinary user may have to add the permission for that long.
-fn opened<T>(handle: &OwnedFd, mode: u32, with: impl FnOnce(BorrowedFd<'_>) -> rustix::io::Result<T>) -> rustix::io::Result<T> {
-    let path = magic_path(handle);
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    match rustix::fs::openat(CWD, &path, flags, Mode::empty()) {
-        Ok(file) if is_searchable(&file, mode)? => with(file.as_fd()),
-        Ok(_) | Err(Errno::ACCESS) => {
-            rustix::fs::chmod(&path, Mode::from_raw_mode(mode | 0o700))?;
-            let result = rustix::fs::openat(CWD, &path, flags, Mode::empty()).and_then(|file| with(file.as_fd()));
-            rustix::fs::chmod(&path, Mode::from_raw_mode(mode))?;
-            result
-        }
-        Err(errno) => Err(errno),
-    }
-}
+/// What the owner needs to list a directory and to look at what is in it.
+const LIST: u32 = 0o500;
+/// What the owner needs to read a file.
+const READ: u32 = 0o400;
 
-/// Whether names in it can be looked up, if it is a directory.
-fn is_searchable(file: &OwnedFd, mode: u32) -> rustix::io::Result<bool> {
-    let is_dir = FileType::from_raw_mode(rustix::fs::fstat(file)?.st_mode) == FileType::Directory;
-    Ok(!is_dir || mode & 0o100 != 0 || rustix::process::geteuid().is_root())
+/// Opens the object of an `O_PATH` handle for reading. An ordinary user may have to add the permission `needed` for that long.
+fn opened<T>(
+    handle: &OwnedFd,
+    mode: u32,
+    needed: u32,
+    with: impl FnOnce(BorrowedFd<'_>) -> rustix::io::Result<T>,
+) -> rustix::io::Result<T> {
+    let path = magic_path(handle);
+    let closed = mode & needed != needed && !rustix::process::geteuid().is_root();
+    if closed {
+        rustix::fs::chmod(&path, Mode::from_raw_mode(mode | needed))?;
+    }
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let result = rustix::fs::openat(CWD, &path, flags, Mode::empty()).and_then(|file| with(file.as_fd()));
+    if closed {
+        rustix::fs::chmod(&path, Mode::from_raw_mode(mode))?;
+    }
+    result
 }
 
 fn read(handle: &OwnedFd, mode: u32) -> rustix::io::Result<Data> {
-    opened(handle, mode, |file| {
+    opened(handle, mode, READ, |file| {
         let (mut small, mut hash, mut len) = (Vec::new(), Sha256::new(), 0);
         let mut buffer = vec![0; 64 * 1024];
         loop {
@@ -263,7 +268,7 @@ fn read(handle: &OwnedFd, mode: u32) -> rustix::io::Result<Data> {
 }
 
 fn xattrs_of_dir(handle: &OwnedFd, mode: u32) -> rustix::io::Result<BTreeMap<Vec<u8>, Vec<u8>>> {
-    opened(handle, mode, |dir| xattrs([magic_path(dir).as_bytes(), b"/."].concat().as_slice()))
+    opened(handle, mode, LIST, |dir| xattrs([magic_path(dir).as_bytes(), b"/."].concat().as_slice()))
 }
 
 /// All extended attributes of the object at `path`, whose last component is not followed.

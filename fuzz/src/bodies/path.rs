@@ -116,9 +116,11 @@ fn in_an_entry(flags: u8, name: &[u8], target: &[u8], absolute: AbsoluteNames, l
         let judged = match typeflag {
             b'2' if target.len() as u64 > limits.link_bytes => Err(ErrorKind::LimitExceeded),
             b'2' if strict && model_escapes(&clean, target) => Err(ErrorKind::SymlinkEscape),
-            b'1' => match model(target, absolute, limits) {
-                Err(ErrorKind::PathTraversal | ErrorKind::AbsolutePath) => Err(ErrorKind::HardlinkEscape),
+            // Of a target that starts with `/`, the root itself is no exception.
+            b'1' => match model(target, AbsoluteNames::Strip, limits) {
+                Err(ErrorKind::PathTraversal) => Err(ErrorKind::HardlinkEscape),
                 Err(fault) => Err(fault),
+                Ok(_) if absolute == AbsoluteNames::Reject && target.starts_with(b"/") => Err(ErrorKind::HardlinkEscape),
                 Ok(target) if target.is_empty() => Err(ErrorKind::HardlinkToSpecial),
                 Ok(target) if marker(&target) => Err(ErrorKind::InvalidWhiteout),
                 Ok(_) => Ok(()),

@@ -1,0 +1,51 @@
+//! Entries without a filesystem: what `LayerReader` gives, and that it always ends.
+
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    dead_code,
+    missing_docs,
+    unreachable_pub
+)]
+
+mod common;
+
+use common::builder::{BLOCK, Chunks, tar};
+use safe_layers::{Error, ErrorKind, Expect, LayerReader, Location, Policy};
+
+/// The first entry's body, or the error of reading it; and what the end of the blob says.
+fn first_body(archive: &[u8], chunk: usize) -> (Result<Vec<u8>, Error>, Result<(), Error>) {
+    let blob = Chunks(archive, chunk);
+    let mut layer = LayerReader::new(blob, &Expect::dangerous_unverified(), Policy::container());
+    layer.next_entry().unwrap().unwrap();
+    let mut body = Vec::new();
+    let read = layer.read_body(&mut |_, piece| body.extend_from_slice(piece)).map(|()| body);
+    (read, layer.finish().map(drop))
+}
+
+#[test]
+fn a_body_comes_whole_from_reads_of_any_size() {
+    let archive = tar().file("f", "content").file("g", "other").bytes();
+    for chunk in [1, 3, BLOCK, usize::MAX] {
+        assert_eq!(first_body(&archive, chunk), (Ok(b"content".to_vec()), Ok(())));
+    }
+}
+
+#[test]
+fn a_blob_that_ends_in_a_body_is_an_error_and_not_an_endless_read() {
+    let archive = tar().file("f", "content").bytes();
+    // In the body, and in its padding.
+    for len in [BLOCK, BLOCK + 3, BLOCK + 7, BLOCK + 100] {
+        for chunk in [1, usize::MAX] {
+            let (read, end) = first_body(&archive[..len], chunk);
+            let error = end.unwrap_err();
+            let place = Location { entry: Some(0), offset: Some(len as u64), path: None };
+            assert_eq!((error.kind(), Location { path: None, ..error.location().clone() }), (ErrorKind::Truncated, place));
+            assert_eq!(read.unwrap_err(), error, "{len} bytes");
+        }
+    }
+}
