@@ -165,14 +165,6 @@ impl Applier {
             file.remove_acls()?;
             file.set_mode(PRIVATE)?;
         }
-<<<<<<< HEAD
-        let (acls, others): (Vec<&Xattr>, Vec<&Xattr>) = metadata.xattrs.iter().partition(|xattr| xattr.name == ACCESS_ACL);
-        let (capabilities, users): (Vec<&Xattr>, Vec<&Xattr>) = others.into_iter().partition(|xattr| xattr.name == CAPABILITY);
-        // An ACL or a mode without w would refuse `user.*` to an ordinary owner.
-        users.into_iter().chain(acls).try_for_each(|xattr| self.set_xattr(&file, xattr, log))?;
-        file.set_mode(metadata.mode)?;
-        capabilities.into_iter().try_for_each(|xattr| self.set_xattr(&file, xattr, log))?;
-=======
         let select = |wanted: fn(&[u8]) -> bool| metadata.xattrs.iter().filter(move |xattr| wanted(&xattr.name));
         // The kernel takes them from an ordinary user only while the owner may write; no later step drops them.
         for xattr in select(|name| name != ACCESS_ACL && name != CAPABILITY) {
@@ -186,7 +178,6 @@ impl Applier {
         for capability in select(|name| name == CAPABILITY) {
             self.set_xattr(&file, capability, log)?;
         }
->>>>>>> fuzz
         clamped(file.set_time(metadata.mtime)?, log);
         self.counts.files = self.counts.files.saturating_add(1);
         self.file_bytes = self.file_bytes.saturating_add(len);
