@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use common::builder::{Entry, LongNames, Tar, tar};
 
-/// The corpus is not in the published package.
+/// Neither the corpus nor this test is in the published package.
 fn corpus() -> Option<PathBuf> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
     corpus.is_dir().then_some(corpus)
