@@ -161,13 +161,13 @@ impl Unpacker {
     ///
     /// # Errors
     /// As [`apply`](Self::apply).
-    pub fn apply_file(&mut self, expect: &Expect, mut blob: &File) -> Result<LayerReport, Error> {
+    pub fn apply_file(&mut self, expect: &Expect, blob: &File) -> Result<LayerReport, Error> {
         self.begin()?;
         let deadline = self.policy.limits.deadline.and_then(Deadline::after);
         let stop = Stop::new(&self.cancel, deadline);
         let rewind = |mut blob: &File| blob.seek(SeekFrom::Start(0)).map(drop).map_err(|e| Error::io("rewinding the blob", &e));
         let result = rewind(blob)
-            .and_then(|()| hash_blob(&mut blob, expect, &self.policy.limits, &stop))
+            .and_then(|()| hash_blob(blob, expect, &self.policy.limits, &stop))
             .and_then(|()| rewind(blob))
             .and_then(|()| self.apply_stream(expect, blob, deadline));
         self.end(result)

@@ -19,5 +19,5 @@ mod tests;
 pub use expect::Expect;
 pub(crate) use magic::is_compressed;
 pub(crate) use pipeline::{Counts, drive};
-pub(crate) use reader::{BlobStream, BlobSummary, LayerProof, hash_blob};
+pub(crate) use reader::{BlobStream, BlobSummary, Filler, LayerProof, hash_blob};
 pub(crate) use stop::{Deadline, Stop};

@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use super::reader::{BlobStream, BlobSummary, LayerProof, PIECE, read_some};
+use super::reader::{BlobStream, BlobSummary, Filler, LayerProof, PIECE};
 use super::stop::Stop;
 use crate::error::{Error, ErrorKind};
 use crate::observe::Event;
@@ -139,14 +139,14 @@ struct Producer<'a, R> {
 }
 
 enum Source<R> {
-    Open(R),
+    Open(Filler<R>),
     AtEnd,
 }
 
 impl<'a, R: Read> Producer<'a, R> {
     fn new(source: R, stream: BlobStream, stop: &Stop<'a>) -> Self {
         let input = vec![0; PIECE];
-        Self { source: Source::Open(source), stream, stop: *stop, input, from: 0, until: 0, failure: None }
+        Self { source: Source::Open(Filler::new(source)), stream, stop: *stop, input, from: 0, until: 0, failure: None }
     }
 
     /// Fills the piece; only the last one, and one before an error, is not full. An empty one is the end.
@@ -178,7 +178,7 @@ impl<'a, R: Read> Producer<'a, R> {
                 self.from = self.until.saturating_sub(waiting.len());
                 decoded?
             } else if let Source::Open(source) = &mut self.source {
-                (self.from, self.until) = (0, read_some(source, &mut self.input, &self.stop)?);
+                (self.from, self.until) = (0, source.fill(&mut self.input, &|| self.stop.check())?);
                 if self.until == 0 {
                     self.source = Source::AtEnd;
                 }

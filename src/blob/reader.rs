@@ -261,14 +261,15 @@ impl BlobStream {
 ///
 /// # Errors
 /// [`ErrorKind::SizeMismatch`], [`ErrorKind::DigestMismatch`], the limit `blob_bytes`, [`ErrorKind::Io`], and those of `stop`.
-pub(crate) fn hash_blob(reader: &mut impl Read, expect: &Expect, limits: &Limits, stop: &Stop<'_>) -> Result<(), Error> {
+pub(crate) fn hash_blob(reader: impl Read, expect: &Expect, limits: &Limits, stop: &Stop<'_>) -> Result<(), Error> {
     if expect.claimed_blob().is_none() && expect.claimed_size().is_none() {
         return Ok(());
     }
+    let mut reader = Filler::new(reader);
     let mut stored = Stored::new(expect, limits);
     let mut buffer = vec![0; PIECE];
     loop {
-        let count = read_some(reader, &mut buffer, stop)?;
+        let count = reader.fill(&mut buffer, &|| stop.check())?;
         if count == 0 {
             return stored.finish().map(drop);
         }
@@ -279,14 +280,49 @@ pub(crate) fn hash_blob(reader: &mut impl Read, expect: &Expect, limits: &Limits
     }
 }
 
-/// Reads from the caller's reader; 0 is its end. An interrupted read is retried.
-pub(super) fn read_some(reader: &mut impl Read, buffer: &mut [u8], stop: &Stop<'_>) -> Result<usize, Error> {
+/// The caller's reader, read in whole buffers.
+///
+/// A decoder loses what it made in the very call that finds a fault: it must be fed the same however the reads are cut.
+#[derive(Debug)]
+pub(crate) struct Filler<R> {
+    reader: R,
+    /// What the reader failed with after it had given bytes that were handed on first.
+    failure: Option<Error>,
+}
+
+impl<R: Read> Filler<R> {
+    pub(crate) fn new(reader: R) -> Self {
+        Self { reader, failure: None }
+    }
+
+    /// Fills `buffer`, but at the reader's end; 0 is its end. `check` is asked before each read.
+    pub(crate) fn fill(&mut self, buffer: &mut [u8], check: &dyn Fn() -> Result<(), Error>) -> Result<usize, Error> {
+        let mut filled = 0_usize;
+        while let Some(room) = buffer.get_mut(filled..).filter(|room| !room.is_empty()) {
+            if let Some(error) = self.failure.take() {
+                return Err(error);
+            }
+            match check().and_then(|()| read_once(&mut self.reader, room)) {
+                Ok(0) => break,
+                Ok(count) => filled = filled.saturating_add(count),
+                Err(error) if filled == 0 => return Err(error),
+                Err(error) => {
+                    self.failure = Some(error);
+                    break;
+                }
+            }
+        }
+        Ok(filled)
+    }
+}
+
+/// Reads once; an interrupted read is retried.
+fn read_once(reader: &mut impl Read, room: &mut [u8]) -> Result<usize, Error> {
     const READING: &str = "reading the blob";
     loop {
-        stop.check()?;
-        match reader.read(buffer) {
+        match reader.read(room) {
             // A `Read` that lies must not make bytes of an earlier piece count again.
-            Ok(count) if count > buffer.len() => {
+            Ok(count) if count > room.len() => {
                 return Err(Error::io(READING, &io::Error::other("the reader gave more bytes than it was asked for")));
             }
             Ok(count) => return Ok(count),

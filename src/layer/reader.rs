@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use crate::archive::Piece;
-use crate::blob::{BlobStream, Expect};
+use crate::blob::{BlobStream, Expect, Filler};
 use crate::entry::{Entry, Owner};
 use crate::error::Error;
 #[allow(unused_imports, reason = "named by the docs")]
@@ -33,7 +33,7 @@ const BUFFER: usize = 256 << 10;
 /// ```
 #[derive(Debug)]
 pub struct LayerReader<R> {
-    source: R,
+    source: Filler<R>,
     policy: Policy,
     stream: BlobStream,
     layer: LayerStream,
@@ -82,7 +82,7 @@ impl<R: Read> LayerReader<R> {
         // Nothing is owned by anybody here: the ids of the archive are shown as they are.
         let layer = LayerStream::new(&policy, Owner { uid: 0, gid: 0 });
         Self {
-            source,
+            source: Filler::new(source),
             stream: BlobStream::new(expect, &policy.limits, policy.oddities),
             layer,
             policy,
@@ -195,13 +195,7 @@ impl<R: Read> LayerReader<R> {
     fn refill(&mut self) -> Result<bool, Error> {
         loop {
             if self.stored.filled().is_empty() {
-                let count = loop {
-                    match self.source.read(&mut self.stored.bytes) {
-                        Ok(count) => break count,
-                        Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                        Err(error) => return Err(Error::io("reading the blob", &error)),
-                    }
-                };
+                let count = self.source.fill(&mut self.stored.bytes, &|| Ok(()))?;
                 (self.stored.start, self.stored.end) = (0, count);
                 if count == 0 {
                     let drained = self.stream.end_of_input(&mut self.decoded.bytes)?;
