@@ -45,7 +45,8 @@ impl Applier {
             self.duplicate(log)?;
         }
         let top = self.top();
-        self.directory_attributes(&top.dir, NodeId::TOP, entry.metadata(), owner, log)?;
+        self.replace_attributes(&top.dir, NodeId::TOP, owner, &entry.metadata().xattrs)?;
+        self.directory_attributes(&top.dir, NodeId::TOP, entry.metadata(), log)?;
         self.directories.touch(NodeId::TOP)
     }
 
@@ -64,10 +65,8 @@ impl Applier {
         };
         let limits = &self.policy.limits;
         let node = self.directories.add((place.node, name), dir.id(), implicit_last(), Inheritance::Nothing, limits)?;
-        if self.directories.inheritance(place.node) == Inheritance::Possible {
-            self.prepare_directory(&dir, place.node, owner)?;
-        }
-        self.directory_attributes(&dir, node, entry.metadata(), owner, log)?;
+        self.prepare_directory(&dir, place.node, owner)?;
+        self.directory_attributes(&dir, node, entry.metadata(), log)?;
         self.landed(&place, entry, name)?;
         self.directories.touch(node)
     }
@@ -78,29 +77,24 @@ impl Applier {
         if self.directories.has_entry(known.node) {
             self.duplicate(log)?;
         }
-        self.directory_attributes(&dir, known.node, entry.metadata(), owner, log)?;
+        self.replace_attributes(&dir, known.node, owner, &entry.metadata().xattrs)?;
+        self.directory_attributes(&dir, known.node, entry.metadata(), log)?;
         self.landed(place, entry, name)?;
         self.directories.touch(known.node)
     }
 
     /// Sets what a directory can have at once and takes note of the rest.
-    fn directory_attributes(
-        &mut self,
-        dir: &Dir,
-        node: NodeId,
-        metadata: &Metadata,
-        owner: Option<Owner>,
-        log: &mut Log,
-    ) -> Result<(), Error> {
-        self.replace_attributes(dir, node, owner, &metadata.xattrs)?;
+    fn directory_attributes(&mut self, dir: &Dir, node: NodeId, metadata: &Metadata, log: &mut Log) -> Result<(), Error> {
         for xattr in metadata.xattrs.iter().filter(|xattr| xattr.name != DEFAULT_ACL) {
             self.set_xattr(dir, xattr, log)?;
         }
         let default_acl = metadata.xattrs.iter().rfind(|xattr| xattr.name == DEFAULT_ACL).cloned();
         let (added, freed) = self.directories.set_default_acl(node, default_acl);
         self.reserve(added, freed)?;
-        // An access ACL rewrote the group bits, and the owner needs rwx until the end.
-        dir.set_mode(0o700)?;
+        if metadata.xattrs.iter().any(|xattr| xattr.name == ACCESS_ACL) {
+            // It rewrote the group bits, and the owner needs rwx until the end.
+            dir.set_mode(0o700)?;
+        }
         self.directories.set_last(node, Final { mode: Mode::Set(metadata.mode), mtime: metadata.mtime })?;
         self.directories.set_entry(node)
     }
@@ -115,7 +109,8 @@ impl Applier {
             }
         }
         let (added, freed) = self.directories.set_default_acl(node, None);
-        self.reserve(added, freed)
+        self.reserve(added, freed)?;
+        dir.set_mode(0o700)
     }
 
     /// Takes from a directory that was just made what the one above handed down, and sets its owner.
