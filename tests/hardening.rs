@@ -1,0 +1,102 @@
+//! Layers that were once applied wrongly, too slowly or not at all, each as small as it can be.
+//!
+//! Those about permissions say something only as an ordinary user: root is never refused.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    dead_code,
+    missing_docs,
+    unreachable_pub
+)]
+
+mod common;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use common::builder::{Entry, Tar, tar};
+use common::engine::{self, Form, Mode};
+use safe_layers::{Error, ErrorKind, LayerReport, Policy, Resolver};
+
+const ROOTFS: Mode = Mode { form: Form::Rootfs, resolver: Resolver::Auto, threads: 2, chunk: usize::MAX };
+const IN_PLACE: Mode = Mode { form: Form::InPlace, ..ROOTFS };
+
+fn unpack(dir: &Path, mode: Mode, policy: Policy, layers: &[Tar]) -> Result<Vec<LayerReport>, Error> {
+    let blobs: Vec<_> = layers.iter().map(Tar::source).collect();
+    engine::unpack(dir, mode, policy, &blobs)
+}
+
+/// Unpacks for real images and gives the reports and the paths of the tree.
+#[track_caller]
+fn unpacked(layers: &[Tar]) -> (Vec<LayerReport>, Vec<String>) {
+    let dir = tempfile::tempdir().unwrap();
+    let reports = unpack(dir.path(), ROOTFS, engine::container_for_caller(), layers).unwrap();
+    (reports, paths(&dir.path().join("dest")))
+}
+
+fn refused(policy: Policy, layers: &[Tar]) -> ErrorKind {
+    let dir = tempfile::tempdir().unwrap();
+    let error = unpack(dir.path(), ROOTFS, policy, layers).unwrap_err();
+    assert!(paths(dir.path()).is_empty(), "something was left");
+    error.kind()
+}
+
+fn paths(top: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut todo = vec![top.to_path_buf()];
+    while let Some(dir) = todo.pop() {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            found.push(path.strip_prefix(top).unwrap().to_str().unwrap().to_owned());
+            if fs::symlink_metadata(&path).unwrap().is_dir() {
+                todo.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+#[test]
+fn directories_with_the_names_that_a_removal_uses_are_removed_too() {
+    let names = 1..40;
+    let lower = names.clone().fold(tar().dir("d"), |tar, n| tar.dir(format!("d/.removed-{n:x}")));
+    let lower = names.fold(lower, |tar, n| tar.dir(format!("d/sub{n}")).dir(format!("d/sub{n}/x")));
+    let (_, paths) = unpacked(&[lower, tar().file(".wh.d", "")]);
+    assert!(paths.is_empty());
+}
+
+#[test]
+fn a_directory_without_permission_to_write_is_removed_with_what_is_in_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let dest = dir.path().join("dest");
+    fs::create_dir_all(dest.join("d/e/g")).unwrap();
+    fs::write(dest.join("d/e/f"), "").unwrap();
+    ["d/e/g", "d/e", "d"].iter().for_each(|path| set_mode(&dest.join(path), 0o555));
+    unpack(dir.path(), IN_PLACE, engine::container_for_caller(), &[tar().file(".wh.d", "")]).unwrap();
+    assert!(paths(&dest).is_empty());
+}
+
+#[test]
+fn a_commit_that_fails_leaves_no_directory_without_permission_to_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut unpacker = engine::unpacker(dir.path(), ROOTFS, engine::container_for_caller()).unwrap();
+    let layer = tar().add(Entry::dir("d").mode(0o555)).file("d/f", "");
+    engine::apply(&mut unpacker, ROOTFS, &layer.source(), None).unwrap();
+    fs::create_dir(dir.path().join("dest")).unwrap();
+    assert_eq!(unpacker.commit().unwrap_err().kind(), ErrorKind::Io);
+    assert_eq!(paths(dir.path()), ["dest"]);
+}
