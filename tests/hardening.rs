@@ -100,3 +100,13 @@ fn a_commit_that_fails_leaves_no_directory_without_permission_to_write() {
     assert_eq!(unpacker.commit().unwrap_err().kind(), ErrorKind::Io);
     assert_eq!(paths(dir.path()), ["dest"]);
 }
+
+#[test]
+fn a_second_layer_goes_into_a_root_without_permission_to_write() {
+    let dir = tempfile::tempdir().unwrap();
+    let dest = dir.path().join("dest");
+    fs::create_dir(&dest).unwrap();
+    let layers = [tar().add(Entry::dir("./").mode(0o555)).file("a", ""), tar().file("b", "")];
+    unpack(dir.path(), IN_PLACE, engine::container_for_caller(), &layers).unwrap();
+    assert_eq!((paths(&dest), mode(&dest)), (vec!["a".into(), "b".into()], 0o555));
+}

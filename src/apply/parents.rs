@@ -6,7 +6,7 @@ use crate::entry::{EntryPath, Name};
 use crate::error::{Error, ErrorKind};
 use crate::observe::{Log, Reason};
 use crate::policy::{ImplicitParents, NonDirectoryParents, SymlinkedParents};
-use crate::root::{Attributes as _, Dir, Made, Resolution, Step, Trail};
+use crate::root::{Attributes as _, Dir, Made, Resolution, Stat, Step, Trail};
 
 /// A directory of the tree, open, and its number.
 #[derive(Clone, Debug)]
@@ -165,7 +165,7 @@ impl Applier {
         let stat = dir.stat()?;
         let above = self.open_node(parent)?;
         let mut mode = Mode::AsFound;
-        if stat.mode & 0o700 != 0o700 && stat.uid == self.caller.uid && self.caller.uid != 0 {
+        if self.lacks_permission(&stat) {
             self.root.grant_owner(&above, name)?;
             mode = Mode::Set(stat.mode);
         }
@@ -174,6 +174,11 @@ impl Applier {
         let last = Final { mode, mtime: stat.mtime };
         let node = self.directories.add((parent, name), dir.id(), last, inheritance, &self.policy.limits)?;
         Ok(Place { dir, node })
+    }
+
+    /// Whether the caller must give himself permission to work in a directory of his.
+    pub(super) fn lacks_permission(&self, stat: &Stat) -> bool {
+        stat.mode & 0o700 != 0o700 && stat.uid == self.caller.uid && self.caller.uid != 0
     }
 
     /// Makes a directory that has no entry: 0755, the container's root, time 0, whatever umask, default ACL or setgid say.
