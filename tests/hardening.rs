@@ -18,6 +18,7 @@ mod common;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use common::builder::{Entry, Tar, tar};
 use common::engine::{self, Form, Mode};
@@ -109,4 +110,27 @@ fn a_second_layer_goes_into_a_root_without_permission_to_write() {
     let layers = [tar().add(Entry::dir("./").mode(0o555)).file("a", ""), tar().file("b", "")];
     unpack(dir.path(), IN_PLACE, engine::container_for_caller(), &layers).unwrap();
     assert_eq!((paths(&dest), mode(&dest)), (vec!["a".into(), "b".into()], 0o555));
+}
+
+#[test]
+fn repeated_opaque_markers_cost_no_more_than_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let layer = tar().each(0..10_000, |n| Entry::file(format!("d/{n}"), "")).times(10_000, &Entry::file("d/.wh..wh..opq", ""));
+    let mut policy = engine::container_for_caller();
+    // Minutes, were the directory read for each of them.
+    policy.limits.deadline = Some(Duration::from_secs(60));
+    let reports = unpack(dir.path(), ROOTFS, policy, &[layer]).unwrap();
+    assert_eq!(reports[0].entries.whiteouts, 10_000);
+    assert_eq!(paths(&dir.path().join("dest/d")).len(), 10_000);
+}
+
+#[test]
+fn a_marker_after_another_one_still_takes_the_lower_attributes() {
+    let lower = tar().add(Entry::dir("d").mode(0o700)).add(Entry::dir("d/e").mode(0o700)).file("d/e/x", "");
+    let upper = tar().file("d/e/y", "").file("d/e/.wh..wh..opq", "").file("d/.wh..wh..opq", "").file(".wh.d", "");
+    let dir = tempfile::tempdir().unwrap();
+    unpack(dir.path(), ROOTFS, engine::container_for_caller(), &[lower, upper]).unwrap();
+    let dest = dir.path().join("dest");
+    assert_eq!(paths(&dest), ["d", "d/e", "d/e/y"]);
+    assert_eq!((mode(&dest.join("d")), mode(&dest.join("d/e"))), (0o755, 0o755));
 }

@@ -62,6 +62,7 @@ impl Applier {
         };
         let limits = &self.policy.limits;
         let node = self.directories.add((place.node, name), dir.id(), implicit_last(), Inheritance::Nothing, limits)?;
+        self.directories.set_cleared(node)?;
         if self.directories.inheritance(place.node) == Inheritance::Possible {
             dir.remove_acls()?;
         }

@@ -195,6 +195,7 @@ impl Applier {
         let owner = self.policy.implicit_owner(self.caller)?;
         self.prepare_directory(&dir, here.node, owner)?;
         let node = self.directories.add((here.node, name), dir.id(), implicit_last(), Inheritance::Nothing, &self.policy.limits)?;
+        self.directories.set_cleared(node)?;
         self.directories.touch(node)?;
         Ok(Place { dir, node })
     }
