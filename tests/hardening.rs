@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use common::builder::{Entry, Tar, tar};
 use common::engine::{self, Form, Mode};
-use safe_layers::{Error, ErrorKind, LayerReport, Policy, Resolver};
+use safe_layers::{Error, ErrorKind, LayerReport, Policy, Reason, Resolver};
 
 const ROOTFS: Mode = Mode { form: Form::Rootfs, resolver: Resolver::Auto, threads: 2, chunk: usize::MAX };
 const IN_PLACE: Mode = Mode { form: Form::InPlace, ..ROOTFS };
@@ -133,4 +133,46 @@ fn a_marker_after_another_one_still_takes_the_lower_attributes() {
     let dest = dir.path().join("dest");
     assert_eq!(paths(&dest), ["d", "d/e", "d/e/y"]);
     assert_eq!((mode(&dest.join("d")), mode(&dest.join("d/e"))), (0o755, 0o755));
+}
+
+#[test]
+fn a_later_entry_below_a_hardlink_that_waits_takes_its_place() {
+    for lower in [tar(), tar().file("h/y", ""), tar().file("h", "")] {
+        let upper = tar().hardlink("h", "t").file("h/x", "").file("t", "");
+        let (reports, paths) = unpacked(&[lower, upper]);
+        assert_eq!(paths, ["h", "h/x", "t"]);
+        assert_eq!(reports[1].events.count(Reason::HardlinkSuperseded), 1);
+    }
+    assert_eq!(refused(Policy::strict(), &[tar().hardlink("h", "t").file("h/x", "").file("t", "")]), ErrorKind::NotADirectory);
+}
+
+#[test]
+fn a_later_directory_in_the_place_of_a_hardlink_that_waits_is_a_new_one() {
+    let (_, paths) = unpacked(&[tar().file("h/y", ""), tar().hardlink("h", "t").dir("h").file("t", "")]);
+    assert_eq!(paths, ["h", "t"]);
+}
+
+#[test]
+fn a_second_entry_in_the_place_of_a_hardlink_that_waits_is_a_duplicate() {
+    for second in [Entry::file("h", ""), Entry::dir("h"), Entry::hardlink("h", "t")] {
+        let layer = tar().hardlink("h", "t").add(second).file("t", "");
+        assert_eq!(refused(Policy::strict(), &[layer]), ErrorKind::DuplicateEntry);
+    }
+}
+
+#[test]
+fn a_hardlink_in_the_place_of_its_targets_parent_has_no_target() {
+    assert_eq!(
+        refused(engine::container_for_caller(), &[tar().file("d/t", ""), tar().hardlink("d", "d/t")]),
+        ErrorKind::HardlinkTargetMissing
+    );
+}
+
+#[test]
+fn hardlinks_that_waited_in_one_layer_do_not_count_in_the_next() {
+    let layer = |n: u32| tar().each(0..1000, move |m| Entry::hardlink(format!("h{n}-{m}"), format!("t{n}"))).file(format!("t{n}"), "");
+    let mut policy = engine::container_for_caller();
+    policy.limits.deferred_bytes = 400_000;
+    let dir = tempfile::tempdir().unwrap();
+    unpack(dir.path(), ROOTFS, policy, &[layer(0), layer(1), layer(2)]).unwrap();
 }

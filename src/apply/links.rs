@@ -19,6 +19,8 @@ const OVERHEAD: u64 = 256;
 #[derive(Debug, Default)]
 pub(super) struct Deferred {
     links: Vec<Option<Waiting>>,
+    /// What was reserved for them.
+    bytes: u64,
     by_place: HashMap<Key, usize>,
 }
 
@@ -30,6 +32,11 @@ struct Waiting {
 }
 
 impl Deferred {
+    /// Whether a link waits to land at a place.
+    pub(super) fn waits_for(&self, key: Key) -> bool {
+        !self.by_place.is_empty() && self.by_place.contains_key(&key)
+    }
+
     /// Drops the link that waits to land at a place where something landed now.
     pub(super) fn supersede(&mut self, key: Key, log: &mut Log) {
         if self.by_place.is_empty() {
@@ -147,6 +154,10 @@ impl Applier {
             // The same inode under both names: there is nothing to do, and removing one first would be wrong.
             if standing.map(|standing| standing.id) != Some(stat.id) {
                 self.clear_place(place, name, standing, log)?;
+                // The target may have been in what had to go.
+                if from.dir.stat_of(target_name)?.map(|stat| stat.id) != Some(stat.id) {
+                    return Err(missing(target));
+                }
                 super::objects::fresh(make(self)?)?;
             }
         }
@@ -174,7 +185,13 @@ impl Applier {
         }
         let xattrs: usize = entry.metadata().xattrs.iter().map(|xattr| xattr.name.len().saturating_add(xattr.value.len())).sum();
         let paths = entry.path().as_bytes().len().saturating_add(target.as_bytes().len());
-        self.reserve(OVERHEAD.saturating_add(len_u64(paths)).saturating_add(len_u64(xattrs)), 0)?;
+        let bytes = OVERHEAD.saturating_add(len_u64(paths)).saturating_add(len_u64(xattrs));
+        self.reserve(bytes, 0)?;
+        self.deferred.bytes = self.deferred.bytes.saturating_add(bytes);
+        // Gone now and not when the link is made: later entries must not find it, nor go with it.
+        if let Some(standing) = at.0.dir.stat_of(at.1)? {
+            self.clear_place(at.0, at.1, Some(standing), log)?;
+        }
         let key = self.written.place(at.0.node, at.1);
         self.deferred.supersede(key, log);
         self.deferred.by_place.insert(key, self.deferred.links.len());
@@ -184,7 +201,9 @@ impl Applier {
 
     /// Makes the links that waited: those whose target is itself one that waited after it.
     pub(super) fn make_deferred_links(&mut self, log: &mut Log) -> Result<(), Error> {
-        let links: Vec<Waiting> = std::mem::take(&mut self.deferred).links.into_iter().flatten().collect();
+        let Deferred { links, bytes, .. } = std::mem::take(&mut self.deferred);
+        self.reserve(0, bytes)?;
+        let links: Vec<Waiting> = links.into_iter().flatten().collect();
         let waiting_for: HashMap<&EntryPath, usize> = links.iter().zip(0..).map(|(link, number)| (link.entry.path(), number)).collect();
         let mut followers: HashMap<usize, Vec<usize>> = HashMap::new();
         let mut ready = VecDeque::new();

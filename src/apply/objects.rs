@@ -237,7 +237,10 @@ impl Applier {
     pub(super) fn place_for<'e>(&mut self, entry: &'e Entry, log: &mut Log) -> Result<(Place, Name<'e>), Error> {
         let found = self.parent_of(entry.path(), Missing::Make, log)?;
         let (place, name) = found.ok_or_else(|| Error::new(ErrorKind::ParentMissing, "a parent could not be made"))?;
-        if self.written.contains(self.written.place(place.node, name)) {
+        let key = self.written.place(place.node, name);
+        // A link that waits there has an event of its own when it is dropped.
+        let waits = self.policy.duplicates == Duplicates::Reject && self.deferred.waits_for(key);
+        if waits || self.written.contains(key) {
             self.duplicate(log)?;
         }
         Ok((place, name))

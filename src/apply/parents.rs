@@ -183,6 +183,7 @@ impl Applier {
 
     /// Makes a directory that has no entry: 0755, the container's root, time 0, whatever umask, default ACL or setgid say.
     fn make_implicit(&mut self, here: &Place, name: Name<'_>, log: &mut Log) -> Result<Place, Error> {
+        self.supersede_parent(here, name, log)?;
         match self.policy.implicit_parents {
             ImplicitParents::Error => return Err(Error::new(ErrorKind::ParentMissing, "a parent is missing")),
             ImplicitParents::Create => {}
@@ -198,6 +199,16 @@ impl Applier {
         self.directories.set_cleared(node)?;
         self.directories.touch(node)?;
         Ok(Place { dir, node })
+    }
+
+    /// Drops the link that waits to land where a parent is made: had it been made, it would be in the way.
+    fn supersede_parent(&mut self, here: &Place, name: Name<'_>, log: &mut Log) -> Result<(), Error> {
+        let key = self.written.place(here.node, name);
+        if self.deferred.waits_for(key) && self.policy.non_directory_parents == NonDirectoryParents::Reject {
+            return Err(Error::new(ErrorKind::NotADirectory, "a parent is a hardlink"));
+        }
+        self.deferred.supersede(key, log);
+        Ok(())
     }
 
     /// Removes what is in the way of a parent.
