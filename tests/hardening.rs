@@ -176,3 +176,11 @@ fn hardlinks_that_waited_in_one_layer_do_not_count_in_the_next() {
     let dir = tempfile::tempdir().unwrap();
     unpack(dir.path(), ROOTFS, policy, &[layer(0), layer(1), layer(2)]).unwrap();
 }
+
+#[test]
+fn a_links_target_makes_no_directory_with_the_name_of_a_whiteout() {
+    for target in [".wh.passwd", "x/.wh.y", ".wh..wh.aufs/x"] {
+        let layer = tar().symlink("l", target).file("l/x", "");
+        assert_eq!(refused(engine::container_for_caller(), &[layer]), ErrorKind::InvalidWhiteout, "{target}");
+    }
+}

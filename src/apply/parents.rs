@@ -183,6 +183,10 @@ impl Applier {
 
     /// Makes a directory that has no entry: 0755, the container's root, time 0, whatever umask, default ACL or setgid say.
     fn make_implicit(&mut self, here: &Place, name: Name<'_>, log: &mut Log) -> Result<Place, Error> {
+        if name.is_marker() {
+            // Out of a link's target: made, whoever reads the tree as a layer takes it for a whiteout.
+            return Err(Error::new(ErrorKind::InvalidWhiteout, "a link's target names a directory like a whiteout"));
+        }
         self.supersede_parent(here, name, log)?;
         match self.policy.implicit_parents {
             ImplicitParents::Error => return Err(Error::new(ErrorKind::ParentMissing, "a parent is missing")),
