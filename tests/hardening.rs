@@ -184,3 +184,14 @@ fn a_links_target_makes_no_directory_with_the_name_of_a_whiteout() {
         assert_eq!(refused(engine::container_for_caller(), &[layer]), ErrorKind::InvalidWhiteout, "{target}");
     }
 }
+
+#[test]
+fn what_the_commit_brings_is_told_with_the_last_layer() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut unpacker = engine::unpacker(dir.path(), ROOTFS, engine::container_for_caller()).unwrap();
+    // Beyond what ext4 holds; other filesystems hold both.
+    let layer = tar().add(Entry::dir("d").mtime(1 << 36)).add(Entry::file("f", "").mtime(1 << 36));
+    let report = engine::apply(&mut unpacker, ROOTFS, &layer.source(), None).unwrap();
+    let of_files = report.events.count(Reason::TimeClamped);
+    assert_eq!(unpacker.commit().unwrap().layers[0].events.count(Reason::TimeClamped), 2 * of_files);
+}
