@@ -20,9 +20,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use common::builder::{Entry, Tar, tar};
+use common::builder::{Entry, Tar, record, tar};
 use common::engine::{self, Form, Mode};
-use safe_layers::{Error, ErrorKind, LayerReport, Policy, Reason, Resolver};
+use safe_layers::{Error, ErrorKind, Expect, LayerReader, LayerReport, Policy, Reason, Resolver};
 
 const ROOTFS: Mode = Mode { form: Form::Rootfs, resolver: Resolver::Auto, threads: 2, chunk: usize::MAX };
 const IN_PLACE: Mode = Mode { form: Form::InPlace, ..ROOTFS };
@@ -194,4 +194,39 @@ fn what_the_commit_brings_is_told_with_the_last_layer() {
     let report = engine::apply(&mut unpacker, ROOTFS, &layer.source(), None).unwrap();
     let of_files = report.events.count(Reason::TimeClamped);
     assert_eq!(unpacker.commit().unwrap().layers[0].events.count(Reason::TimeClamped), 2 * of_files);
+}
+
+#[test]
+fn a_reader_of_entries_keeps_as_many_events_as_the_limit_says() {
+    let records = record("k", "").repeat(20_000);
+    let layer = tar().add(Entry::file("f", "").pax_raw(&records)).bytes();
+    let mut policy = Policy::container();
+    policy.limits.events = 10;
+    let mut reader = LayerReader::new(layer.as_slice(), &Expect::dangerous_unverified(), policy);
+    reader.next_entry().unwrap().unwrap();
+    let events = reader.take_events();
+    assert_eq!((events.first().len(), events.count(Reason::UnknownPaxKey)), (10, 20_000));
+}
+
+#[test]
+fn a_reader_of_entries_tells_what_the_blob_had_at_its_end() {
+    let blob = [tar().gzip().bytes(), vec![0; 7]].concat();
+    let mut reader = LayerReader::new(blob.as_slice(), &Expect::dangerous_unverified(), Policy::container());
+    assert_eq!(reader.next_entry(), Ok(None));
+    assert_eq!(reader.take_events().count(Reason::TrailingZeros), 1);
+}
+
+/// Says that it read more than it was asked for.
+struct Liar;
+
+impl std::io::Read for Liar {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        Ok(buffer.len() + 1)
+    }
+}
+
+#[test]
+fn a_reader_of_entries_does_not_believe_a_read_that_lies() {
+    let mut reader = LayerReader::new(Liar, &Expect::dangerous_unverified(), Policy::container());
+    assert_eq!(reader.next_entry().unwrap_err().kind(), ErrorKind::Io);
 }

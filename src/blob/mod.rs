@@ -18,5 +18,5 @@ mod tests;
 
 pub use expect::Expect;
 pub(crate) use pipeline::{Counts, drive};
-pub(crate) use reader::{BlobStream, BlobSummary, LayerProof, hash_blob};
+pub(crate) use reader::{BlobStream, BlobSummary, LayerProof, hash_blob, lying_reader};
 pub(crate) use stop::{Deadline, Stop};

@@ -279,15 +279,21 @@ pub(crate) fn hash_blob(reader: &mut impl Read, expect: &Expect, limits: &Limits
     }
 }
 
+const READING: &str = "reading the blob";
+
+/// The error of a `Read` that says it read more than it was asked for.
+pub(crate) fn lying_reader() -> Error {
+    Error::io(READING, &io::Error::other("the reader gave more bytes than it was asked for"))
+}
+
 /// Reads from the caller's reader; 0 is its end. An interrupted read is retried.
 pub(super) fn read_some(reader: &mut impl Read, buffer: &mut [u8], stop: &Stop<'_>) -> Result<usize, Error> {
-    const READING: &str = "reading the blob";
     loop {
         stop.check()?;
         match reader.read(buffer) {
             // A `Read` that lies must not make bytes of an earlier piece count again.
             Ok(count) if count > buffer.len() => {
-                return Err(Error::io(READING, &io::Error::other("the reader gave more bytes than it was asked for")));
+                return Err(lying_reader());
             }
             Ok(count) => return Ok(count),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

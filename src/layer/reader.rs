@@ -8,7 +8,7 @@ use crate::entry::{Entry, Owner};
 use crate::error::Error;
 #[allow(unused_imports, reason = "named by the docs")]
 use crate::error::ErrorKind;
-use crate::observe::{Event, Verified};
+use crate::observe::{Event, Events, Verified};
 use crate::policy::{Judged, Policy};
 
 use super::{LayerStream, Vetted, vet};
@@ -39,7 +39,7 @@ pub struct LayerReader<R> {
     layer: LayerStream,
     stored: Buffer,
     decoded: Buffer,
-    events: Vec<Event>,
+    events: Events,
     failure: Option<Error>,
     in_body: bool,
 }
@@ -88,7 +88,7 @@ impl<R: Read> LayerReader<R> {
             policy,
             stored: Buffer::new(),
             decoded: Buffer::new(),
-            events: Vec::new(),
+            events: Events::default(),
             failure: None,
             in_body: false,
         }
@@ -119,9 +119,10 @@ impl<R: Read> LayerReader<R> {
         Ok(())
     }
 
-    /// Everything skipped, changed or read generously since the last call.
+    /// Everything skipped, changed or read generously since the last call: exact counts, and the first ones in full, as many as
+    /// [`Limits::events`](crate::Limits) says.
     #[must_use]
-    pub fn take_events(&mut self) -> Vec<Event> {
+    pub fn take_events(&mut self) -> Events {
         std::mem::take(&mut self.events)
     }
 
@@ -167,6 +168,7 @@ impl<R: Read> LayerReader<R> {
                 Piece::More => {
                     self.decoded.keep(left);
                     if !self.refill()? {
+                        self.stream.take_events().into_iter().for_each(|event| self.events.record(event, self.policy.limits.events));
                         return Ok(Found::EndOfStream);
                     }
                     continue;
@@ -176,12 +178,13 @@ impl<R: Read> LayerReader<R> {
             let (vetted, events) = vet(*raw, &self.policy, self.layer.owner)?;
             let (Vetted::Apply(Judged { entry, .. }) | Vetted::Skip(entry, _)) = &vetted;
             let location = entry.location();
-            self.events.extend(events.into_iter().map(|event| event.located(&location)));
+            let cap = self.policy.limits.events;
+            events.into_iter().for_each(|event| self.events.record(event.located(&location), cap));
             self.in_body = true;
             return Ok(match vetted {
                 Vetted::Apply(judged) => Found::Entry(Box::new(judged.entry)),
-                Vetted::Skip(entry, reason) => {
-                    self.events.push(Event { reason, location: entry.location(), detail: String::new() });
+                Vetted::Skip(_, reason) => {
+                    self.events.record(Event { reason, location, detail: String::new() }, cap);
                     Found::Skipped
                 }
             });
@@ -194,6 +197,8 @@ impl<R: Read> LayerReader<R> {
             if self.stored.filled().is_empty() {
                 let count = loop {
                     match self.source.read(&mut self.stored.bytes) {
+                        // Its bytes would count as none, and it would be asked again without end.
+                        Ok(count) if count > self.stored.bytes.len() => return Err(crate::blob::lying_reader()),
                         Ok(count) => break count,
                         Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                         Err(error) => return Err(Error::io("reading the blob", &error)),
