@@ -215,6 +215,16 @@ impl Events {
         &self.first
     }
 
+    /// Adds the counts of `more`, and of its events in full as many as there is room for.
+    pub(crate) fn append(&mut self, more: Self, cap: u64) {
+        for (reason, count) in more.counts {
+            let sum = self.counts.entry(reason).or_insert(0);
+            *sum = sum.saturating_add(count);
+        }
+        let room = crate::convert::min_usize(cap, usize::MAX).saturating_sub(self.first.len());
+        self.first.extend(more.first.into_iter().take(room));
+    }
+
     /// Counts `event` and keeps it if fewer than `cap` are kept.
     pub(crate) fn record(&mut self, event: Event, cap: u64) {
         let count = self.counts.entry(event.reason).or_insert(0);

@@ -178,7 +178,7 @@ impl Unpacker {
     /// # Errors
     /// The error of the layer that failed, if one did; [`ErrorKind::LayerCountMismatch`] where none was applied; [`ErrorKind::Io`] where
     /// the final name exists by now. `Ok` means that the tree is at its final name.
-    pub fn commit(self) -> Result<Unpacked, Error> {
+    pub fn commit(mut self) -> Result<Unpacked, Error> {
         if let State::Spoiled(error) = self.state {
             return Err(error);
         }
@@ -186,6 +186,10 @@ impl Unpacker {
         match self.target {
             Target::Staged(staged) => {
                 let complete = self.applier.complete(&mut log)?;
+                // What the directories' final attributes brought belongs to no layer: it is told with the last one.
+                if let Some(last) = self.reports.last_mut() {
+                    last.events.append(log.end(), self.policy.limits.events);
+                }
                 staged.commit(&self.layers, complete)?;
             }
             Target::InPlace => {}

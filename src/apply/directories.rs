@@ -62,6 +62,8 @@ struct Node {
     touched: u32,
     /// The last layer that had an entry for it, counted from 1; 0 for none.
     entry: u32,
+    /// The layer, counted from 1, in which nothing of a lower one is left in it; 0 for none.
+    cleared: u32,
 }
 
 /// The table.
@@ -89,6 +91,7 @@ impl Directories {
             inheritance,
             touched: 0,
             entry: 0,
+            cleared: 0,
         };
         let by_id = HashMap::from([(top.id, NodeId::TOP)]);
         Self { nodes: vec![node], names: Vec::new(), by_id, default_acls: HashMap::new(), layer: 0 }
@@ -121,7 +124,7 @@ impl Directories {
         let name_len = u8::try_from(name.as_bytes().len()).map_err(|_| internal("a name over 255 bytes"))?;
         let name_start = len_u64(self.names.len());
         self.names.extend_from_slice(name.as_bytes());
-        self.nodes.push(Node { parent, name_start, name_len, alive: true, depth, id, last, inheritance, touched: 0, entry: 0 });
+        self.nodes.push(Node { parent, name_start, name_len, alive: true, depth, id, last, inheritance, touched: 0, entry: 0, cleared: 0 });
         self.by_id.insert(id, NodeId(number));
         Ok(NodeId(number))
     }
@@ -156,6 +159,12 @@ impl Directories {
     /// Whether this layer has an entry for the directory.
     pub(super) fn has_entry(&self, node: NodeId) -> bool {
         self.node(node).is_ok_and(|node| node.entry == self.layer)
+    }
+
+    /// Marks that nothing of a lower layer is left in the directory; gives whether that was known before.
+    pub(super) fn set_cleared(&mut self, node: NodeId) -> Result<bool, Error> {
+        let layer = self.layer;
+        self.node_mut(node).map(|node| std::mem::replace(&mut node.cleared, layer) == layer)
     }
 
     /// Whether any layer had an entry for the directory.

@@ -16,7 +16,7 @@ use crate::layer::Sink;
 use crate::observe::{EntryCounts, Log, Reason};
 use crate::policy::{Judged, Policy, Resolver};
 use crate::root::{Attributes as _, Root, caller};
-use directories::{Directories, Final, Inheritance, Mode};
+use directories::{Directories, Final, Inheritance, Mode, NodeId};
 use links::Deferred;
 use objects::OpenFile;
 use parents::Cache;
@@ -108,6 +108,11 @@ impl Applier {
             // What stands there may have changed since the last layer.
             self.directories = Self::ground_directories(&self.root, self.ground)?;
             self.deferred_bytes = 0;
+            let top = self.root.top().stat()?;
+            if self.lacks_permission(&top) {
+                self.root.top().set_mode(top.mode | 0o700)?;
+                self.directories.set_last(NodeId::TOP, Final { mode: Mode::Set(top.mode), mtime: top.mtime })?;
+            }
         }
         self.deferred_bytes = self.deferred_bytes.saturating_sub(std::mem::take(&mut self.layer_bytes));
         self.directories.next_layer();

@@ -65,6 +65,7 @@ impl Applier {
         };
         let limits = &self.policy.limits;
         let node = self.directories.add((place.node, name), dir.id(), implicit_last(), Inheritance::Nothing, limits)?;
+        self.directories.set_cleared(node)?;
         self.prepare_directory(&dir, place.node, owner)?;
         self.directory_attributes(&dir, node, entry.metadata(), log)?;
         self.landed(&place, entry, name)?;

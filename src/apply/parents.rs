@@ -6,7 +6,7 @@ use crate::entry::{EntryPath, Name};
 use crate::error::{Error, ErrorKind};
 use crate::observe::{Log, Reason};
 use crate::policy::{ImplicitParents, NonDirectoryParents, SymlinkedParents};
-use crate::root::{Attributes as _, Dir, Made, Resolution, Step, Trail};
+use crate::root::{Attributes as _, Dir, Made, Resolution, Stat, Step, Trail};
 
 /// A directory of the tree, open, and its number.
 #[derive(Clone, Debug)]
@@ -165,7 +165,7 @@ impl Applier {
         let stat = dir.stat()?;
         let above = self.open_node(parent)?;
         let mut mode = Mode::AsFound;
-        if stat.mode & 0o700 != 0o700 && stat.uid == self.caller.uid && self.caller.uid != 0 {
+        if self.lacks_permission(&stat) {
             self.root.grant_owner(&above, name)?;
             mode = Mode::Set(stat.mode);
         }
@@ -176,8 +176,17 @@ impl Applier {
         Ok(Place { dir, node })
     }
 
+    /// Whether the caller must give himself permission to work in a directory of his.
+    pub(super) fn lacks_permission(&self, stat: &Stat) -> bool {
+        stat.mode & 0o700 != 0o700 && stat.uid == self.caller.uid && self.caller.uid != 0
+    }
+
     /// Makes a directory that has no entry: 0755, the container's root, time 0, whatever umask, default ACL or setgid say.
     fn make_implicit(&mut self, here: &Place, name: Name<'_>, log: &mut Log) -> Result<Place, Error> {
+        if name.is_marker() {
+            // Out of a link's target: made, whoever reads the tree as a layer takes it for a whiteout.
+            return Err(Error::new(ErrorKind::InvalidWhiteout, "a link's target names a directory like a whiteout"));
+        }
         match self.policy.implicit_parents {
             ImplicitParents::Error => return Err(Error::new(ErrorKind::ParentMissing, "a parent is missing")),
             ImplicitParents::Create => {}
@@ -190,6 +199,7 @@ impl Applier {
         let owner = self.policy.implicit_owner(self.caller)?;
         self.prepare_directory(&dir, here.node, owner)?;
         let node = self.directories.add((here.node, name), dir.id(), implicit_last(), Inheritance::Nothing, &self.policy.limits)?;
+        self.directories.set_cleared(node)?;
         self.directories.touch(node)?;
         Ok(Place { dir, node })
     }

@@ -39,9 +39,14 @@ impl Applier {
     }
 
     /// Removes all that lower layers put into these directories, in those that this layer used too.
+    ///
+    /// Each directory is read once in a layer: nothing of a lower layer comes back, and markers are cheap to repeat.
     fn hide_children(&mut self, mut todo: Vec<NodeId>) -> Result<(), Error> {
-        self.cache.clear();
         while let Some(node) = todo.pop() {
+            if self.directories.set_cleared(node)? {
+                continue;
+            }
+            self.cache.clear();
             let dir = self.open_node(node)?;
             let mut spared = HashSet::new();
             let mut judge = Judge { directories: &mut self.directories, written: &self.written, spared: &mut spared };

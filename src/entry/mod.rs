@@ -13,7 +13,7 @@ use crate::archive::RawEntry;
 use crate::error::{Error, ErrorKind, Location};
 use crate::limits::Limits;
 use crate::observe::{Event, Notes, Oddities, Reason};
-use path::Slashes;
+use path::{MARKER, Slashes};
 
 /// One entry of a layer: kind, path and metadata agree with each other.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -266,20 +266,19 @@ fn device(raw: &RawEntry) -> Option<Device> {
 /// The only place that knows how a whiteout is spelt (OCI image-spec `layer.md`, *Whiteouts*; AUFS `.wh..wh.`).
 fn marker(path: &EntryPath) -> Result<Option<EntryKind>, Error> {
     const AUFS: &[u8] = b".wh..wh.";
-    const PREFIX: &[u8] = b".wh.";
     const OPAQUE: &[u8] = b".wh..wh..opq";
     let Some((parent, last)) = path.parent_bytes() else { return Ok(None) };
     let parents = || parent.split(|byte| *byte == b'/');
     if parents().any(|name| name.starts_with(AUFS)) || (last.as_bytes().starts_with(AUFS) && last.as_bytes() != OPAQUE) {
         return Ok(Some(EntryKind::AufsMetadata));
     }
-    if parents().any(|name| name.starts_with(PREFIX)) {
+    if parents().any(|name| name.starts_with(MARKER)) {
         return Err(Error::new(ErrorKind::InvalidWhiteout, "a directory has the name of a whiteout"));
     }
     if last.as_bytes() == OPAQUE {
         return Ok(Some(EntryKind::Whiteout(Whiteout::Opaque)));
     }
-    let Some(hidden) = last.as_bytes().strip_prefix(PREFIX) else { return Ok(None) };
+    let Some(hidden) = last.as_bytes().strip_prefix(MARKER) else { return Ok(None) };
     match Name::new(hidden) {
         Some(name) => Ok(Some(EntryKind::Whiteout(Whiteout::Hides(HiddenName(name.as_bytes().to_vec()))))),
         None => Err(Error::new(ErrorKind::InvalidWhiteout, "the whiteout hides no name")),

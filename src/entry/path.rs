@@ -6,6 +6,8 @@ use crate::limits::Limits;
 
 /// Longest component, in bytes: Linux `NAME_MAX`.
 const NAME_MAX: usize = 255;
+/// How whiteouts start (OCI image-spec `layer.md`, *Whiteouts*).
+pub(super) const MARKER: &[u8] = b".wh.";
 
 /// One component of a path: not empty, not `.` or `..`, without `/` and NUL, 255 bytes at most. Not always UTF-8.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -22,6 +24,11 @@ impl<'a> Name<'a> {
     #[must_use]
     pub fn as_bytes(self) -> &'a [u8] {
         self.0
+    }
+
+    /// Whether it is the name of a whiteout, or of AUFS metadata.
+    pub(crate) fn is_marker(self) -> bool {
+        self.0.starts_with(MARKER)
     }
 }
 

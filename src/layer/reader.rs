@@ -8,7 +8,7 @@ use crate::entry::{Entry, Owner};
 use crate::error::Error;
 #[allow(unused_imports, reason = "named by the docs")]
 use crate::error::ErrorKind;
-use crate::observe::{Event, Verified};
+use crate::observe::{Event, Events, Verified};
 use crate::policy::{Judged, Policy};
 
 use super::{LayerStream, Vetted, vet};
@@ -39,7 +39,7 @@ pub struct LayerReader<R> {
     layer: LayerStream,
     stored: Buffer,
     decoded: Buffer,
-    events: Vec<Event>,
+    events: Events,
     failure: Option<Error>,
     in_body: bool,
 }
@@ -88,7 +88,7 @@ impl<R: Read> LayerReader<R> {
             policy,
             stored: Buffer::new(),
             decoded: Buffer::new(),
-            events: Vec::new(),
+            events: Events::default(),
             failure: None,
             in_body: false,
         }
@@ -122,9 +122,10 @@ impl<R: Read> LayerReader<R> {
         Ok(())
     }
 
-    /// Everything skipped, changed or read generously since the last call.
+    /// Everything skipped, changed or read generously since the last call: exact counts, and the first ones in full, as many as
+    /// [`Limits::events`](crate::Limits) says.
     #[must_use]
-    pub fn take_events(&mut self) -> Vec<Event> {
+    pub fn take_events(&mut self) -> Events {
         std::mem::take(&mut self.events)
     }
 
@@ -170,6 +171,7 @@ impl<R: Read> LayerReader<R> {
                 Piece::More => {
                     self.decoded.keep(left);
                     if !self.refill()? {
+                        self.stream.take_events().into_iter().for_each(|event| self.events.record(event, self.policy.limits.events));
                         return Ok(Found::EndOfStream);
                     }
                     continue;
@@ -179,12 +181,13 @@ impl<R: Read> LayerReader<R> {
             let (vetted, events) = vet(*raw, &self.policy, self.layer.owner)?;
             let (Vetted::Apply(Judged { entry, .. }) | Vetted::Skip(entry, _)) = &vetted;
             let location = entry.location();
-            self.events.extend(events.into_iter().map(|event| event.located(&location)));
+            let cap = self.policy.limits.events;
+            events.into_iter().for_each(|event| self.events.record(event.located(&location), cap));
             self.in_body = true;
             return Ok(match vetted {
                 Vetted::Apply(judged) => Found::Entry(Box::new(judged.entry)),
-                Vetted::Skip(entry, reason) => {
-                    self.events.push(Event { reason, location: entry.location(), detail: String::new() });
+                Vetted::Skip(_, reason) => {
+                    self.events.record(Event { reason, location, detail: String::new() }, cap);
                     Found::Skipped
                 }
             });

@@ -3,7 +3,7 @@
 use std::ffi::CString;
 use std::mem::MaybeUninit;
 
-use rustix::fs::{AtFlags, FileType, RawDir};
+use rustix::fs::{AtFlags, FileType, Mode, RawDir};
 use rustix::io::Errno;
 
 use super::{Dir, ObjectId, Root, failed};
@@ -45,7 +45,7 @@ impl Root {
             Err(Errno::ISDIR | Errno::PERM) => {}
             Err(errno) => return Err(failed("removing a name")(errno)),
         }
-        let child = self.open_directory(dir, name)?;
+        let child = self.open_to_empty(dir, name)?;
         self.empty(&child, removal)?;
         removal.directory_removed(child.id());
         rustix::fs::unlinkat(&dir.fd, name.as_bytes(), AtFlags::REMOVEDIR).map_err(failed("removing a directory"))
@@ -59,7 +59,7 @@ impl Root {
             let mut removed = 0_usize;
             while let Some(batch) = listing.next_batch()? {
                 for (raw, _) in batch {
-                    let name = listed(&raw)?;
+                    let name = listed(raw.to_bytes())?;
                     if clearing.judge(dir, name)? == Keep::Remove {
                         self.remove(dir, name, clearing)?;
                         removed = removed.saturating_add(1);
@@ -81,11 +81,11 @@ impl Root {
             while let Some(batch) = listing.next_batch()? {
                 for (raw, kind) in batch {
                     seen = seen.saturating_add(1);
-                    let name = listed(&raw)?;
+                    let name = listed(raw.to_bytes())?;
                     if kind != FileType::Directory && unlinked(top, name)? {
                         continue;
                     }
-                    let child = self.open_directory(top, name)?;
+                    let child = self.open_to_empty(top, name)?;
                     self.flatten(&child, top, &mut serial)?;
                     removal.directory_removed(child.id());
                     rustix::fs::unlinkat(&top.fd, name.as_bytes(), AtFlags::REMOVEDIR).map_err(failed("removing a directory"))?;
@@ -105,7 +105,7 @@ impl Root {
             while let Some(batch) = listing.next_batch()? {
                 for (raw, kind) in batch {
                     seen = seen.saturating_add(1);
-                    let name = listed(&raw)?;
+                    let name = listed(raw.to_bytes())?;
                     if kind != FileType::Directory && unlinked(dir, name)? {
                         continue;
                     }
@@ -120,21 +120,30 @@ impl Root {
 
     fn move_up(&self, dir: &Dir, name: Name<'_>, top: &Dir, serial: &mut u64) -> Result<(), Error> {
         // To change its `..` a directory must be writable; opening it sees to that, and to mounts.
-        self.open_directory(dir, name)?;
+        self.open_to_empty(dir, name)?;
         loop {
             *serial = serial.saturating_add(1);
-            // All of `top` is to go: a plain rename can replace nothing but an empty directory of it.
-            match rustix::fs::renameat(&dir.fd, name.as_bytes(), &top.fd, format!(".removed-{serial:x}")) {
+            let free = format!(".removed-{serial:x}");
+            // Over an empty directory a rename succeeds, and nobody would hear that the one it replaced is gone.
+            if top.stat_of(listed(free.as_bytes())?)?.is_some() {
+                continue;
+            }
+            match rustix::fs::renameat(&dir.fd, name.as_bytes(), &top.fd, free) {
                 Ok(()) => return Ok(()),
                 Err(Errno::EXIST | Errno::NOTEMPTY | Errno::NOTDIR) => {}
-                Err(Errno::ACCESS) => {
-                    self.grant_owner(dir, name)?;
-                    let moved = rustix::fs::renameat(&dir.fd, name.as_bytes(), &top.fd, format!(".removed-{serial:x}"));
-                    return moved.map_err(failed("removing a directory"));
-                }
                 Err(errno) => return Err(failed("removing a directory")(errno)),
             }
         }
+    }
+
+    /// Opens a directory that is to go with all that is in it, and gives its owner permission to take names out of it.
+    fn open_to_empty(&self, dir: &Dir, name: Name<'_>) -> Result<Dir, Error> {
+        let child = self.open_directory(dir, name)?;
+        if child.stat()?.mode & 0o700 != 0o700 {
+            // Only the owner may; for others the removal itself says what they may not.
+            let _denied = rustix::fs::fchmod(&child.fd, Mode::RWXU);
+        }
+        Ok(child)
     }
 }
 
@@ -146,8 +155,8 @@ fn unlinked(dir: &Dir, name: Name<'_>) -> Result<bool, Error> {
     }
 }
 
-fn listed(raw: &CString) -> Result<Name<'_>, Error> {
-    Name::new(raw.to_bytes()).ok_or_else(|| Error::new(ErrorKind::Io, "the filesystem lists an impossible name"))
+fn listed(raw: &[u8]) -> Result<Name<'_>, Error> {
+    Name::new(raw).ok_or_else(|| Error::new(ErrorKind::Io, "the filesystem lists an impossible name"))
 }
 
 /// Reads a directory in batches, over a handle of its own.
@@ -158,7 +167,7 @@ pub(super) struct Listing {
 
 impl Listing {
     pub(super) fn open(dir: &Dir) -> Result<Self, Error> {
-        let fd = rustix::fs::openat(&dir.fd, ".", super::READABLE_DIR, rustix::fs::Mode::empty()).map_err(failed("listing a directory"))?;
+        let fd = rustix::fs::openat(&dir.fd, ".", super::READABLE_DIR, Mode::empty()).map_err(failed("listing a directory"))?;
         Ok(Self { fd, buffer: vec![MaybeUninit::uninit(); READ_BUFFER] })
     }
 

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use safe_layers::{Entry, EntryKind, Error, Event, Expect, LayerReader, Oddities, Policy, Verified};
+use safe_layers::{Entry, EntryKind, Error, Events, Expect, LayerReader, Oddities, Policy, Verified};
 
 use super::Accepted;
 
@@ -23,7 +23,7 @@ pub fn limited(mut policy: Policy) -> Policy {
 #[derive(Debug, PartialEq)]
 pub struct Pass {
     pub entries: Vec<(Entry, Vec<Run>)>,
-    pub events: Vec<Event>,
+    pub events: Events,
     pub end: Result<Verified, Error>,
 }
 
@@ -37,7 +37,7 @@ pub struct Run {
 impl Pass {
     pub fn take(blob: impl Read, expect: &Expect, policy: &Policy) -> Self {
         let mut layer = LayerReader::new(blob, expect, policy.clone());
-        let mut pass = Self { entries: Vec::new(), events: Vec::new(), end: Ok(Verified::default()) };
+        let mut pass = Self { entries: Vec::new(), events: Events::default(), end: Ok(Verified::default()) };
         let read = pass.read(&mut layer);
         pass.events = layer.take_events();
         pass.end = match (read, layer.finish()) {
