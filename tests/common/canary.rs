@@ -140,9 +140,12 @@ fn plant_canary(canary: &Path) {
 fn working_directory() -> &'static Path {
     static DIR: OnceLock<PathBuf> = OnceLock::new();
     DIR.get_or_init(|| {
-        // One for each test program, which run at the same time under some runners.
+        // One for each test program, which run at the same time under some runners, and for each user.
         let program = std::env::current_exe().unwrap();
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(program.file_name().unwrap()).join("cwd");
+        let name = format!("{}-{}", program.file_name().unwrap().display(), rustix::process::geteuid().as_raw());
+        let places = [PathBuf::from(env!("CARGO_TARGET_TMPDIR")), std::env::temp_dir()];
+        let made = places.into_iter().map(|place| place.join(&name).join("cwd")).find(|dir| fs::create_dir_all(dir).is_ok());
+        let dir = made.expect("a place for the working directory");
         plant_canary(&dir);
         std::env::set_current_dir(&dir).unwrap();
         dir
