@@ -2,7 +2,7 @@
 
 mod reader;
 
-pub use reader::LayerReader;
+pub use reader::{LayerEnd, LayerReader};
 
 use crate::archive::{EndOfArchive, Options, Parser, Piece, RawEntry};
 use crate::entry::{Entry, Owner, Parsed};

@@ -61,7 +61,7 @@ pub use cap_std::{AmbientAuthority, ambient_authority};
 pub use digest::{Algorithm, Digest, Hasher, chain_id};
 pub use entry::{AbsoluteNames, Device, DeviceKind, Entry, EntryKind, EntryPath, HiddenName, Metadata, Name, SymlinkTarget, Whiteout};
 pub use error::{Class, Error, ErrorKind, LimitHit, Location, escape_path};
-pub use layer::LayerReader;
+pub use layer::{LayerEnd, LayerReader};
 pub use limits::{Limits, RATIO_FLOOR};
 pub use observe::{CancelToken, Compression, EntryCounts, Event, Events, LayerReport, Observer, Oddities, Progress, Reason, Verified};
 #[doc(hidden)]

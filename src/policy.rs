@@ -3,7 +3,13 @@
 //! One engine, a policy is data. [`Policy::strict`] is for archives with no right to surprise you, [`Policy::container`] for
 //! real images, [`Policy::rootless`] the same without privilege. There is no default: the caller chooses.
 
+mod knobs;
 mod xattr;
+
+pub use knobs::{
+    Devices, Duplicates, Fifos, Hardlinks, IdMap, IdRange, ImplicitParents, NonDirectoryParents, OtherXattrs, Ownership, Resolver,
+    SpecialBits, SymlinkedParents, Symlinks, UnknownTypes, UnsupportedXattrs, Whiteouts,
+};
 
 use crate::archive::{TrailingData, Xattr};
 use crate::entry::{AbsoluteNames, Device, DeviceKind, Entry, EntryKind, Metadata, NameRules, Owner};
@@ -62,198 +68,6 @@ pub struct Policy {
     /// How parents are resolved: for tests of one way or the other.
     #[doc(hidden)]
     pub resolver: Resolver,
-}
-
-/// How the path of a parent is resolved inside the root.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Resolver {
-    /// `openat2` where the kernel has it, else the walk.
-    #[default]
-    Auto,
-    /// `openat2(RESOLVE_IN_ROOT)`; an error where the kernel or a seccomp filter refuses it.
-    Openat2,
-    /// One `openat(O_NOFOLLOW)` for each component.
-    Walk,
-}
-
-/// What becomes of a second entry at the place of an earlier one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Duplicates {
-    /// Refuse it: [`ErrorKind::DuplicateEntry`].
-    Reject,
-    /// The last wins, with an event.
-    Replace,
-}
-
-/// What becomes of symlinks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Symlinks {
-    /// Made byte for byte: absolute and dangling targets are normal in images. Safety comes from the resolution of parents.
-    Keep,
-    /// Refused where the target is absolute or climbs above the root by its text: [`ErrorKind::SymlinkEscape`].
-    RejectEscaping,
-    /// Refused: [`ErrorKind::SymlinkEscape`].
-    Reject,
-}
-
-/// What becomes of an entry with a symlink among its parents.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum SymlinkedParents {
-    /// Refused: [`ErrorKind::SymlinkInPath`].
-    Reject,
-    /// Resolved inside the root, absolute targets too.
-    Resolve,
-}
-
-/// What becomes of something that is no directory, where an entry needs a parent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum NonDirectoryParents {
-    /// The entry is refused: [`ErrorKind::NotADirectory`].
-    Reject,
-    /// It is replaced by a directory, with an event.
-    Replace,
-}
-
-/// What becomes of missing parents.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ImplicitParents {
-    /// Made: 0755, the container's root, time 0.
-    Create,
-    /// Made, with an event.
-    CreateWithEvent,
-    /// The entry is refused: [`ErrorKind::ParentMissing`].
-    Error,
-}
-
-/// What becomes of hardlinks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Hardlinks {
-    /// Refused: [`ErrorKind::HardlinkEscape`].
-    Reject,
-    /// To a regular file that the same layer made, by a name without a symlink on the way.
-    InLayer,
-    /// To anything below the root that is no directory.
-    InRoot,
-}
-
-/// What becomes of devices.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Devices {
-    /// Refused: [`ErrorKind::DeviceNode`].
-    Reject,
-    /// Skipped, with an event.
-    Skip,
-    /// Made.
-    Create,
-}
-
-/// What becomes of FIFOs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Fifos {
-    /// Refused: [`ErrorKind::SpecialFile`].
-    Reject,
-    /// Made.
-    Create,
-}
-
-/// What becomes of entries of an unknown type.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum UnknownTypes {
-    /// Refused: [`ErrorKind::UnsupportedType`].
-    Reject,
-    /// Skipped, with an event.
-    Skip,
-}
-
-/// What becomes of whiteouts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Whiteouts {
-    /// They hide what they name in the layers below.
-    Honour,
-    /// Refused: [`ErrorKind::InvalidWhiteout`].
-    Reject,
-}
-
-/// Who owns what is made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Ownership {
-    /// The ids of the archive. Without the privilege: an error that names id and path.
-    Preserve,
-    /// The ids of the archive, mapped by ranges. An id outside them: [`ErrorKind::UnmappedId`].
-    Map(IdMap),
-    /// One owner for all.
-    Squash {
-        /// The user.
-        uid: u32,
-        /// The group.
-        gid: u32,
-    },
-    /// The caller for all.
-    SquashToCaller,
-    /// As the caller makes it: ids of the archive are not looked at.
-    Ignore,
-}
-
-/// Maps ids of the container to ids of the host, as `newuidmap` does.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct IdMap {
-    /// Ranges of user ids.
-    pub uids: Vec<IdRange>,
-    /// Ranges of group ids.
-    pub gids: Vec<IdRange>,
-}
-
-/// `count` ids from `container` on are the ids from `host` on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub struct IdRange {
-    pub container: u32,
-    pub host: u32,
-    pub count: u32,
-}
-
-/// What becomes of setuid, setgid and sticky bits. setuid and setgid are stripped, with an event, where the owner is squashed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum SpecialBits {
-    /// Kept.
-    Keep,
-    /// Stripped, with an event.
-    Strip,
-}
-
-/// What becomes of extended attributes outside the allow-list: `user.*`, `security.capability`, POSIX ACLs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum OtherXattrs {
-    /// The entry is refused: [`ErrorKind::ForbiddenXattr`].
-    Reject,
-    /// Dropped, with an event.
-    Drop,
-}
-
-/// What becomes of allowed extended attributes that the filesystem or the caller's privilege refuses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum UnsupportedXattrs {
-    /// [`ErrorKind::XattrUnsupported`].
-    Error,
-    /// Dropped with an event if it is `user.*`, else [`ErrorKind::XattrUnsupported`].
-    EventForUser,
-    /// Dropped, with an event.
-    Event,
 }
 
 impl Policy {
@@ -470,20 +284,6 @@ impl Events<'_> {
     fn note(&mut self, reason: Reason, detail: String) {
         self.list.push(Event { reason, location: self.entry.location(), detail });
     }
-}
-
-impl IdMap {
-    fn owner(&self, uid: u32, gid: u32) -> Result<Owner, Error> {
-        Ok(Owner { uid: map("uid", &self.uids, uid)?, gid: map("gid", &self.gids, gid)? })
-    }
-}
-
-fn map(what: &str, ranges: &[IdRange], id: u32) -> Result<u32, Error> {
-    let mapped = ranges.iter().find_map(|range| {
-        let offset = id.checked_sub(range.container).filter(|offset| *offset < range.count)?;
-        range.host.checked_add(offset).filter(|id| *id != u32::MAX)
-    });
-    mapped.ok_or_else(|| Error::new(ErrorKind::UnmappedId, format!("{what} {id}")))
 }
 
 fn refuse(kind: ErrorKind, detail: impl Into<std::borrow::Cow<'static, str>>) -> Decision {

@@ -15,7 +15,7 @@
 mod common;
 
 use common::builder::{BLOCK, Chunks, tar};
-use safe_layers::{Error, ErrorKind, Expect, LayerReader, Location, Policy};
+use safe_layers::{Error, ErrorKind, Expect, LayerReader, Location, Policy, Reason};
 
 /// The first entry's body, or the error of reading it; and what the end of the blob says.
 fn first_body(archive: &[u8], chunk: usize) -> (Result<Vec<u8>, Error>, Result<(), Error>) {
@@ -33,6 +33,17 @@ fn a_body_comes_whole_from_reads_of_any_size() {
     for chunk in [1, 3, BLOCK, usize::MAX] {
         assert_eq!(first_body(&archive, chunk), (Ok(b"content".to_vec()), Ok(())));
     }
+}
+
+#[test]
+fn what_the_end_brings_is_told_with_it() {
+    let archive = tar().file("f", "").end_blocks(0).bytes();
+    let layer = LayerReader::new(archive.as_slice(), &Expect::dangerous_unverified(), Policy::container());
+    let end = layer.finish().unwrap();
+    assert_eq!(end.events.counts().iter().collect::<Vec<_>>(), [(&Reason::EndOfArchiveMissing, &1)]);
+    let whole = tar().file("f", "").bytes();
+    let layer = LayerReader::new(whole.as_slice(), &Expect::dangerous_unverified(), Policy::container());
+    assert!(layer.finish().unwrap().events.counts().is_empty());
 }
 
 #[test]

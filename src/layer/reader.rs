@@ -44,6 +44,16 @@ pub struct LayerReader<R> {
     in_body: bool,
 }
 
+/// How a layer ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LayerEnd {
+    /// The claims that were made, all of which matched.
+    pub verified: Verified,
+    /// Everything skipped, changed or read generously since the events were last taken.
+    pub events: Events,
+}
+
 #[derive(Debug)]
 struct Buffer {
     bytes: Vec<u8>,
@@ -129,15 +139,18 @@ impl<R: Read> LayerReader<R> {
         std::mem::take(&mut self.events)
     }
 
-    /// Reads to the end of the blob and checks every claim. `Ok` means that all matched; gives which were made.
+    /// Reads to the end of the blob and checks every claim. `Ok` means that all matched; gives which were made, and the events that
+    /// [`take_events`](Self::take_events) did not.
     ///
     /// # Errors
     /// [`ErrorKind::SizeMismatch`], [`ErrorKind::DigestMismatch`], [`ErrorKind::DiffIdMismatch`], and as [`next_entry`](Self::next_entry).
-    pub fn finish(mut self) -> Result<Verified, Error> {
+    pub fn finish(mut self) -> Result<LayerEnd, Error> {
         while self.next_entry()?.is_some() {}
-        let mut log = crate::observe::Log::new(0);
-        let _end = self.layer.finish(&mut log)?;
-        self.stream.finish().map(|(proof, _)| proof.verified())
+        let cap = self.policy.limits.events;
+        let (_end, events) = self.layer.parser.finish()?;
+        events.into_iter().for_each(|event| self.events.record(event, cap));
+        let (proof, _) = self.stream.finish()?;
+        Ok(LayerEnd { verified: proof.verified(), events: self.events })
     }
 
     fn step(&mut self, take: &mut dyn FnMut(u64, &[u8])) -> Result<Found, Error> {

@@ -50,7 +50,9 @@ impl Root {
                 Ok(root) => return Ok(PrivateDir { root, name: raw }),
                 Err(error) => {
                     self.remove(&self.top, name, &mut Unheard)?;
-                    return Err(error);
+                    if error.errno() != Some(Errno::WOULDBLOCK.raw_os_error()) {
+                        return Err(error);
+                    }
                 }
             }
         }
@@ -115,7 +117,9 @@ impl Root {
         while let Some(batch) = listing.next_batch()? {
             for (raw, _) in batch {
                 let Some(name) = Name::new(raw.to_bytes()).filter(|name| is_private(name.as_bytes())) else { continue };
-                if self.top.stat_of(name)?.map(|stat| stat.kind) != Some(super::Kind::Directory) {
+                let stat = self.top.stat_of(name)?;
+                // What belongs to somebody else is for him to recover; he could give it any name to be in the way.
+                if !stat.is_some_and(|stat| stat.kind == super::Kind::Directory && (stat.uid == caller().uid || caller().uid == 0)) {
                     continue;
                 }
                 let dir = self.open_directory(&self.top, name)?;

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use safe_layers::{Entry, EntryKind, Error, Events, Expect, LayerReader, Oddities, Policy, Verified};
+use safe_layers::{Entry, EntryKind, Error, Events, Expect, LayerEnd, LayerReader, Oddities, Policy};
 
 use super::Accepted;
 
@@ -24,7 +24,7 @@ pub fn limited(mut policy: Policy) -> Policy {
 pub struct Pass {
     pub entries: Vec<(Entry, Vec<Run>)>,
     pub events: Events,
-    pub end: Result<Verified, Error>,
+    pub end: Result<LayerEnd, Error>,
 }
 
 /// Bytes that stand together in a file.
@@ -37,33 +37,19 @@ pub struct Run {
 impl Pass {
     pub fn take(blob: impl Read, expect: &Expect, policy: &Policy) -> Self {
         let mut layer = LayerReader::new(blob, expect, policy.clone());
-        let mut pass = Self { entries: Vec::new(), events: Events::default(), end: Ok(Verified::default()) };
-        let read = pass.read(&mut layer);
-        pass.events = layer.take_events();
-        pass.end = match (read, layer.finish()) {
-            (Ok(()), end) => end,
-            (Err(error), end) => {
-                assert_eq!(end.as_ref(), Err(&error), "the first error is final");
-                Err(error)
-            }
-        };
+        let mut entries = Vec::new();
+        let read = read(&mut layer, &mut entries);
+        let events = layer.take_events();
+        let end = layer.finish();
+        if let Err(error) = read {
+            assert_eq!(end.as_ref(), Err(&error), "the first error is final");
+        }
+        let pass = Self { entries, events, end };
         for (entry, runs) in &pass.entries {
             check(entry, policy);
             check_body(entry, runs, policy);
         }
         pass
-    }
-
-    fn read<R: Read>(&mut self, layer: &mut LayerReader<R>) -> Result<(), Error> {
-        while let Some(entry) = layer.next_entry()? {
-            self.entries.push((entry, Vec::new()));
-            let Some((_, runs)) = self.entries.last_mut() else { continue };
-            layer.read_body(&mut |offset, piece| match runs.last_mut() {
-                Some(run) if run.offset + run.bytes.len() as u64 == offset => run.bytes.extend(piece),
-                _ => runs.push(Run { offset, bytes: piece.to_vec() }),
-            })?;
-        }
-        Ok(())
     }
 
     /// The kinds of entry, if the layer as a whole was accepted.
@@ -84,6 +70,18 @@ impl Pass {
         }
         accepted
     }
+}
+
+fn read<R: Read>(layer: &mut LayerReader<R>, entries: &mut Vec<(Entry, Vec<Run>)>) -> Result<(), Error> {
+    while let Some(entry) = layer.next_entry()? {
+        entries.push((entry, Vec::new()));
+        let Some((_, runs)) = entries.last_mut() else { continue };
+        layer.read_body(&mut |offset, piece| match runs.last_mut() {
+            Some(run) if run.offset + run.bytes.len() as u64 == offset => run.bytes.extend(piece),
+            _ => runs.push(Run { offset, bytes: piece.to_vec() }),
+        })?;
+    }
+    Ok(())
 }
 
 /// Takes the blob in one piece and in pieces of `sizes`, in turn: the same must come out.
