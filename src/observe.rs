@@ -69,6 +69,7 @@ reasons! {
     XattrOnSpecialDropped "An extended attribute of a symlink, FIFO or device was dropped.",
     XattrUnsupported "The filesystem or the caller's privilege refused an extended attribute.",
     TimeClamped "A time was clamped to what the filesystem holds.",
+    TimeReplaced "A time was replaced, as the policy says.",
     TimeNotRestored "A directory that was only passed through and is not the caller's keeps its new time.",
 }
 
@@ -115,7 +116,18 @@ impl Notes {
 
     /// Notes something odd at `offset`: an event with `reason` where oddities are tolerated, else an error of `kind`.
     pub(crate) fn odd(&mut self, reason: Reason, kind: ErrorKind, offset: u64, detail: impl Into<String>) -> Result<(), Error> {
-        match self.oddities {
+        self.odd_by(self.oddities, (reason, kind), offset, detail)
+    }
+
+    /// As [`odd`](Self::odd), by another knob.
+    pub(crate) fn odd_by(
+        &mut self,
+        oddities: Oddities,
+        (reason, kind): (Reason, ErrorKind),
+        offset: u64,
+        detail: impl Into<String>,
+    ) -> Result<(), Error> {
+        match oddities {
             Oddities::Refuse => Err(Error::new(kind, detail.into()).at_offset(offset)),
             Oddities::Tolerate => {
                 self.note(reason, offset, detail);

@@ -8,10 +8,10 @@ mod xattr;
 
 pub use knobs::{
     Devices, Duplicates, Fifos, Hardlinks, IdMap, IdRange, ImplicitParents, NonDirectoryParents, OtherXattrs, Ownership, Resolver,
-    SpecialBits, SymlinkedParents, Symlinks, UnknownTypes, UnsupportedXattrs, Whiteouts,
+    SpecialBits, SymlinkedParents, Symlinks, Times, UnknownTypes, UnsupportedXattrs, Whiteouts,
 };
 
-use crate::archive::{TrailingData, Xattr};
+use crate::archive::{Timestamp, TrailingData, Xattr};
 use crate::entry::{AbsoluteNames, Device, DeviceKind, Entry, EntryKind, Metadata, NameRules, Owner};
 use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
@@ -51,7 +51,9 @@ pub struct Policy {
     pub unknown_types: UnknownTypes,
     /// Whiteouts.
     pub whiteouts: Whiteouts,
-    /// Layers that are readable but not quite as the format wants them, odd whiteouts among them.
+    /// Whiteouts that are not empty regular files: refused ([`ErrorKind::InvalidWhiteout`]) or honoured, with an event.
+    pub odd_markers: Oddities,
+    /// Layers that are readable but not quite as the format wants them.
     pub oddities: Oddities,
     /// Who owns what is made.
     pub ownership: Ownership,
@@ -61,6 +63,8 @@ pub struct Policy {
     pub other_xattrs: OtherXattrs,
     /// Extended attributes that the filesystem or the caller's privilege refuses.
     pub unsupported_xattrs: UnsupportedXattrs,
+    /// Which times the objects get.
+    pub times: Times,
     /// Bytes after the end of the archive.
     pub trailing_data: TrailingData,
     /// What an apply may cost.
@@ -86,11 +90,13 @@ impl Policy {
             fifos: Fifos::Reject,
             unknown_types: UnknownTypes::Reject,
             whiteouts: Whiteouts::Honour,
+            odd_markers: Oddities::Refuse,
             oddities: Oddities::Refuse,
             ownership: Ownership::Ignore,
             special_bits: SpecialBits::Strip,
             other_xattrs: OtherXattrs::Reject,
             unsupported_xattrs: UnsupportedXattrs::Error,
+            times: Times::Archive,
             trailing_data: TrailingData::Reject,
             limits: Limits::default(),
             resolver: Resolver::Auto,
@@ -112,11 +118,13 @@ impl Policy {
             fifos: Fifos::Create,
             unknown_types: UnknownTypes::Reject,
             whiteouts: Whiteouts::Honour,
+            odd_markers: Oddities::Tolerate,
             oddities: Oddities::Tolerate,
             ownership: Ownership::Preserve,
             special_bits: SpecialBits::Keep,
             other_xattrs: OtherXattrs::Drop,
             unsupported_xattrs: UnsupportedXattrs::EventForUser,
+            times: Times::Archive,
             trailing_data: TrailingData::Reject,
             limits: Limits::default(),
             resolver: Resolver::Auto,
@@ -131,7 +139,7 @@ impl Policy {
 
     /// How names are read under this policy.
     pub(crate) fn name_rules(&self) -> NameRules<'_> {
-        NameRules { absolute: self.absolute_names, oddities: self.oddities, limits: &self.limits }
+        NameRules { absolute: self.absolute_names, odd_markers: self.odd_markers, oddities: self.oddities, limits: &self.limits }
     }
 
     /// Judges an entry by its kind and the size of its body.
@@ -198,7 +206,8 @@ impl Policy {
             // The inode keeps its own: the header's are only compared.
             EntryKind::Hardlink(_) => {
                 let owner = self.owner(entry.metadata(), caller).unwrap_or_default();
-                return Ok(Judged { entry, owner, events: Vec::new() });
+                let metadata = Metadata { mtime: self.times.of(entry.metadata().mtime), ..entry.metadata().clone() };
+                return Ok(Judged { entry: entry.with_metadata(metadata), owner, events: Vec::new() });
             }
             _ => {}
         }
@@ -227,8 +236,12 @@ impl Policy {
         if metadata.mode & stripped != 0 && !matches!(entry.kind(), EntryKind::Symlink(_)) {
             events.note(Reason::SpecialBitsStripped, format!("mode {:o}", metadata.mode));
         }
+        let mtime = self.times.of(metadata.mtime);
+        if mtime != metadata.mtime {
+            events.note(Reason::TimeReplaced, String::new());
+        }
         let events = events.list;
-        let metadata = Metadata { mode: metadata.mode & !stripped, xattrs: kept, ..metadata.clone() };
+        let metadata = Metadata { mode: metadata.mode & !stripped, mtime, xattrs: kept, ..metadata.clone() };
         Ok(Judged { entry: entry.with_metadata(metadata), owner, events })
     }
 
@@ -246,9 +259,14 @@ impl Policy {
         })
     }
 
+    /// The time of a directory that has no entry.
+    pub(crate) fn implicit_time(&self) -> Timestamp {
+        self.times.of(Timestamp::default())
+    }
+
     /// The owner of a directory that has no entry: the container's root.
     pub(crate) fn implicit_owner(&self, caller: Owner) -> Result<Option<Owner>, Error> {
-        let root = Metadata { mode: 0, uid: 0, gid: 0, mtime: crate::archive::Timestamp::default(), xattrs: Vec::new() };
+        let root = Metadata { mode: 0, uid: 0, gid: 0, mtime: Timestamp::default(), xattrs: Vec::new() };
         self.owner(&root, caller)
     }
 }

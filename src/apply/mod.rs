@@ -9,7 +9,6 @@ mod parents;
 mod whiteouts;
 mod written;
 
-use crate::archive::Timestamp;
 use crate::entry::{Entry, EntryKind, Owner};
 use crate::error::{Error, ErrorKind};
 use crate::layer::Sink;
@@ -71,7 +70,7 @@ impl Applier {
             Resolver::Openat2 => root.with_openat2()?,
             Resolver::Walk => root.with_walk(),
         };
-        let directories = Self::ground_directories(&root, ground)?;
+        let directories = Self::ground_directories(&root, &policy, ground)?;
         Ok(Self {
             root,
             policy,
@@ -90,10 +89,15 @@ impl Applier {
         })
     }
 
-    fn ground_directories(root: &Root, ground: Ground) -> Result<Directories, Error> {
+    /// What a directory that has no entry is to have in the end.
+    fn implicit_last(&self) -> Final {
+        implicit_last(&self.policy)
+    }
+
+    fn ground_directories(root: &Root, policy: &Policy, ground: Ground) -> Result<Directories, Error> {
         let top = root.top().stat()?;
         Ok(match ground {
-            Ground::Staged => Directories::new(&top, implicit_last(), Inheritance::Nothing),
+            Ground::Staged => Directories::new(&top, implicit_last(policy), Inheritance::Nothing),
             Ground::InPlace => {
                 let inherits = top.mode & 0o2000 != 0 || root.top().has_default_acl()?;
                 let inheritance = if inherits { Inheritance::Possible } else { Inheritance::Nothing };
@@ -106,7 +110,7 @@ impl Applier {
     pub(crate) fn begin_layer(&mut self) -> Result<(), Error> {
         if self.ground == Ground::InPlace {
             // What stands there may have changed since the last layer.
-            self.directories = Self::ground_directories(&self.root, self.ground)?;
+            self.directories = Self::ground_directories(&self.root, &self.policy, self.ground)?;
             self.deferred_bytes = 0;
             let top = self.root.top().stat()?;
             if self.lacks_permission(&top) {
@@ -200,7 +204,6 @@ impl Sink for Applier {
     }
 }
 
-/// What a directory that has no entry is to have in the end.
-fn implicit_last() -> Final {
-    Final { mode: Mode::Set(IMPLICIT_MODE), mtime: Timestamp::default() }
+fn implicit_last(policy: &Policy) -> Final {
+    Final { mode: Mode::Set(IMPLICIT_MODE), mtime: policy.implicit_time() }
 }

@@ -1,8 +1,8 @@
 //! Makes one object for one entry, in place of what stands there, with its attributes.
 
+use super::Applier;
 use super::directories::{Final, Inheritance, Mode, NodeId};
 use super::parents::{Missing, Place};
-use super::{Applier, implicit_last};
 use crate::archive::{Timestamp, Xattr};
 use crate::entry::{Device, Entry, Metadata, Name, Owner, SymlinkTarget};
 use crate::error::{Error, ErrorKind};
@@ -64,7 +64,7 @@ impl Applier {
             },
         };
         let limits = &self.policy.limits;
-        let node = self.directories.add((place.node, name), dir.id(), implicit_last(), Inheritance::Nothing, limits)?;
+        let node = self.directories.add((place.node, name), dir.id(), self.implicit_last(), Inheritance::Nothing, limits)?;
         self.directories.set_cleared(node)?;
         self.prepare_directory(&dir, place.node, owner)?;
         self.directory_attributes(&dir, node, entry.metadata(), log)?;

@@ -1,7 +1,7 @@
 //! From the path of an entry to the handle of the directory that holds it: after this the path is gone.
 
+use super::Applier;
 use super::directories::{Final, Inheritance, Mode, NodeId};
-use super::{Applier, implicit_last};
 use crate::entry::{EntryPath, Name};
 use crate::error::{Error, ErrorKind};
 use crate::observe::{Log, Reason};
@@ -198,7 +198,7 @@ impl Applier {
         };
         let owner = self.policy.implicit_owner(self.caller)?;
         self.prepare_directory(&dir, here.node, owner)?;
-        let node = self.directories.add((here.node, name), dir.id(), implicit_last(), Inheritance::Nothing, &self.policy.limits)?;
+        let node = self.directories.add((here.node, name), dir.id(), self.implicit_last(), Inheritance::Nothing, &self.policy.limits)?;
         self.directories.set_cleared(node)?;
         self.directories.touch(node)?;
         Ok(Place { dir, node })

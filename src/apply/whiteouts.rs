@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
+use super::Applier;
 use super::directories::NodeId;
 use super::parents::{Missing, Place};
 use super::written::Written;
-use super::{Applier, implicit_last};
 use crate::entry::{Entry, Name, Whiteout};
 use crate::error::Error;
 use crate::observe::Log;
@@ -71,7 +71,7 @@ impl Applier {
         let Some(name) = self.directories.name(last) else { return Ok(()) };
         let dir = self.root.open_directory(&above, name)?;
         self.replace_attributes(&dir, node, self.policy.implicit_owner(self.caller)?, &[])?;
-        self.directories.set_last(node, implicit_last())
+        self.directories.set_last(node, self.implicit_last())
     }
 }
 

@@ -102,6 +102,7 @@ impl std::fmt::Debug for HiddenName {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct NameRules<'a> {
     pub(crate) absolute: AbsoluteNames,
+    pub(crate) odd_markers: Oddities,
     pub(crate) oddities: Oddities,
     pub(crate) limits: &'a Limits,
 }
@@ -238,7 +239,7 @@ fn kind(raw: &mut RawEntry, path: &EntryPath, shape: Shape, rules: NameRules<'_>
             return Ok(EntryKind::Device(device));
         }
         if matches!(marker, EntryKind::Whiteout(_)) && (!matches!(raw.typeflag, 0 | b'0') || raw.real_size > 0 || shape.slashes.trailing) {
-            notes.odd(Reason::OddMarker, ErrorKind::InvalidWhiteout, raw.header_offset, "a whiteout that is not an empty regular file")?;
+            notes.odd_by(rules.odd_markers, (Reason::OddMarker, ErrorKind::InvalidWhiteout), raw.header_offset, ODD_MARKER)?;
         }
         return Ok(marker);
     }
@@ -262,6 +263,8 @@ fn device(raw: &RawEntry) -> Option<Device> {
     let (major, minor) = raw.device?;
     Some(Device { kind, major, minor })
 }
+
+const ODD_MARKER: &str = "a whiteout that is not an empty regular file";
 
 /// The only place that knows how a whiteout is spelt (OCI image-spec `layer.md`, *Whiteouts*; AUFS `.wh..wh.`).
 fn marker(path: &EntryPath) -> Result<Option<EntryKind>, Error> {

@@ -1,5 +1,6 @@
 //! The choices that a [`Policy`](super::Policy) is made of: an enum for each, with verbs for its variants.
 
+use crate::archive::Timestamp;
 use crate::entry::Owner;
 use crate::error::{Error, ErrorKind};
 
@@ -161,6 +162,29 @@ pub struct IdRange {
     pub container: u32,
     pub host: u32,
     pub count: u32,
+}
+
+/// Which times the objects get, those without an entry too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Times {
+    /// Those of the archive; of what has no entry, 0.
+    Archive,
+    /// This one, for all; with an event for each entry of another time.
+    Fixed(Timestamp),
+    /// This one instead of a later one, with an event.
+    Clamp(Timestamp),
+}
+
+impl Times {
+    /// Gives the time to apply for one of the archive.
+    pub(super) fn of(self, time: Timestamp) -> Timestamp {
+        match self {
+            Self::Archive => time,
+            Self::Fixed(fixed) => fixed,
+            Self::Clamp(latest) => time.min(latest),
+        }
+    }
 }
 
 /// What becomes of setuid, setgid and sticky bits. setuid and setgid are stripped, with an event, where the owner is squashed.

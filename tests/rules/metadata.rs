@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use rustix::fs::{Mode, XattrFlags};
-use safe_layers::{ErrorKind, Expect, IdMap, IdRange, Ownership, Policy, Reason, Unpacker};
+use safe_layers::{ErrorKind, Expect, IdMap, IdRange, Ownership, Policy, Reason, Times, Timestamp, Unpacker};
 
 use crate::check::*;
 use crate::common::builder::Field;
@@ -174,6 +174,26 @@ fn a_time_beyond_what_the_filesystem_holds_is_clamped_with_an_event() {
             assert_eq!(applied.reports[0].events.count(Reason::TimeClamped), u64::from(held != (1 << 45, 0)), "{held:?}");
         }
     }
+}
+
+#[test]
+fn times_are_fixed_or_clamped_where_the_policy_says_so() {
+    let time = |seconds| Timestamp::new(seconds, 5).unwrap();
+    let layer = || tar().add(Entry::file("old", "x").mtime(10)).add(Entry::dir("d").mtime(30)).file("d/f/new", "x").hardlink("h", "old");
+    let seen = |policy: &Policy, at: [(i64, u32); 3], events: &[(Reason, u64)]| {
+        let [old, new, implicit] = at;
+        let want = tree().file("old", "x").mtime(old.0, old.1).dir("d").mtime(new.0, new.1);
+        let want = want.implicit("d/f").mtime(implicit.0, implicit.1).file("d/f/new", "x").mtime(new.0, new.1).hardlink("h", "old");
+        gives(policy, &[layer()], want).events(events);
+    };
+    let fixed = with(container(), |policy| policy.times = Times::Fixed(time(20)));
+    // The root, which has no entry, gets it too.
+    let applied = apply(&fixed, &[layer()]).unwrap();
+    assert_eq!(applied.tree.get("d/f").unwrap().mtime, (20, 5));
+    assert_eq!(applied.tree.get("old").unwrap().mtime, (20, 5));
+    let clamp = with(container(), |policy| policy.times = Times::Clamp(time(25)));
+    let events = [(Reason::TimeReplaced, 2), (Reason::HardlinkMetadataIgnored, 1)];
+    seen(&clamp, [(10, 0), (25, 5), (0, 0)], &events);
 }
 
 #[test]

@@ -259,6 +259,11 @@ fn an_odd_opaque_marker_is_honoured_with_an_event_and_strict_refuses_it() {
     let layers = || [lower_d_x(), tar().dir("d/.wh..wh..opq")];
     gives(&container(), &layers(), kept_d()).events(&[(Reason::OddMarker, 1)]);
     refuses(&strict(), &layers(), ErrorKind::InvalidWhiteout, (0, "d/.wh..wh..opq"));
+    // A knob of its own.
+    let refused = with(container(), |policy| policy.odd_markers = safe_layers::Oddities::Refuse);
+    refuses(&refused, &layers(), ErrorKind::InvalidWhiteout, (0, "d/.wh..wh..opq"));
+    let honoured = with(strict(), |policy| policy.odd_markers = safe_layers::Oddities::Tolerate);
+    gives(&honoured, &layers(), kept_d()).events(&[(Reason::OddMarker, 1)]);
 }
 
 #[test]
