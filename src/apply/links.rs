@@ -150,7 +150,7 @@ impl Applier {
     fn target_place<'t>(&mut self, target: &'t EntryPath, log: &mut Log) -> Result<Option<(Place, Name<'t>)>, Error> {
         let through_link = || Error::new(ErrorKind::HardlinkEscape, "a symlink on the way to the target");
         let found = self.parent_of(target, Missing::Leave, log).map_err(|error| match error.kind() {
-            ErrorKind::SymlinkInPath => through_link(),
+            ErrorKind::SymlinkInPath | ErrorKind::SymlinkEscape => through_link(),
             _ => error,
         })?;
         let Some((place, name)) = found else { return Ok(None) };

@@ -6,7 +6,7 @@ use crate::entry::{EntryPath, Name};
 use crate::error::{Error, ErrorKind};
 use crate::observe::{Log, Reason};
 use crate::policy::{ImplicitParents, NonDirectoryParents, SymlinkedParents};
-use crate::root::{Attributes as _, Dir, Made, Resolution, Stat, Step, Trail};
+use crate::root::{Attributes as _, Dir, Made, Reach, Resolution, Stat, Step, Trail};
 
 /// A directory of the tree, open, and its number.
 #[derive(Clone, Debug)]
@@ -91,12 +91,9 @@ impl Applier {
     fn next_place(&mut self, here: &Place, name: Name<'_>, missing: Missing, log: &mut Log) -> Result<Option<Place>, Error> {
         match (self.root.enter(&here.dir, name)?, missing) {
             (Step::Directory(dir), _) => self.known(here.node, name, dir).map(Some),
+            (Step::Symlink, _) if self.policy.symlinked_parents == SymlinkedParents::Reject => Err(self.refuse_link(here, name)),
             (Step::Symlink, _) => {
-                let mut path = self.cache.path.clone();
-                if !path.is_empty() {
-                    path.push(b'/');
-                }
-                path.extend_from_slice(name.as_bytes());
+                let path = self.link_path(name);
                 self.through_link(&path, missing, log)
             }
             (Step::Other, _) if self.policy.non_directory_parents == NonDirectoryParents::Reject => {
@@ -111,15 +108,31 @@ impl Applier {
         }
     }
 
+    /// Names what is wrong with a parent that is a symlink: a loop, one of this layer that leads out of the root, or just that.
+    fn refuse_link(&self, here: &Place, name: Name<'_>) -> Error {
+        let mut reach = Reach::Inside;
+        let walked = self.root.walk_watching(&self.link_path(name), self.policy.limits.depth, &mut reach);
+        let ours = self.written.contains(self.written.place(here.node, name));
+        match (walked, reach) {
+            (Err(error), _) if error.kind() == ErrorKind::SymlinkLoop => error,
+            (_, Reach::Beyond) if ours => Error::new(ErrorKind::SymlinkEscape, "a parent is a symlink that leads out of the root"),
+            _ => Error::new(ErrorKind::SymlinkInPath, "a parent is a symlink"),
+        }
+    }
+
+    /// The path of a name in the directory that was reached last.
+    fn link_path(&self, name: Name<'_>) -> Vec<u8> {
+        let mut path = self.cache.path.clone();
+        if !path.is_empty() {
+            path.push(b'/');
+        }
+        path.extend_from_slice(name.as_bytes());
+        path
+    }
+
     /// Gives the directory that the symlink at `path` leads to inside the root.
     fn through_link(&mut self, path: &[u8], missing: Missing, log: &mut Log) -> Result<Option<Place>, Error> {
         let depth = self.policy.limits.depth;
-        if self.policy.symlinked_parents == SymlinkedParents::Reject {
-            return Err(match self.root.walk(path, depth) {
-                Err(error) if error.kind() == ErrorKind::SymlinkLoop => error,
-                _ => Error::new(ErrorKind::SymlinkInPath, "a parent is a symlink"),
-            });
-        }
         if let Some(dir) = self.root.resolve_at_once(path)?
             && let Some(node) = self.directories.find(dir.id())
         {

@@ -13,7 +13,7 @@ mod tests;
 pub(crate) use attributes::{Attributes, caller};
 pub(crate) use create::{Made, NewFile};
 pub(crate) use remove::{Clearing, Keep, Removal};
-pub(crate) use resolve::{Resolution, Step, Trail};
+pub(crate) use resolve::{Reach, Resolution, Step, Trail};
 pub(crate) use staging::PrivateDir;
 
 use std::os::fd::OwnedFd;

@@ -66,6 +66,14 @@ pub(crate) enum Resolution {
     Other { at: Trail, rest: Vec<Vec<u8>> },
 }
 
+/// Whether a resolution had to be held back, or would have ended there without the root as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    Inside,
+    /// An absolute link, or `..` at the root.
+    Beyond,
+}
+
 /// The directories from the root (not in the list) down to one, each with its name in the one before.
 pub(crate) type Trail = Vec<(Vec<u8>, Dir)>;
 
@@ -118,12 +126,19 @@ impl Root {
     ///
     /// `..` in a link pops a stack of handles; it is never given to the kernel. `depth` bounds the stack.
     pub(crate) fn walk(&self, path: &[u8], depth: u64) -> Result<Resolution, Error> {
+        self.walk_watching(path, depth, &mut Reach::Inside)
+    }
+
+    /// As [`walk`](Self::walk); says whether the root held it back, also where it ends in an error.
+    pub(crate) fn walk_watching(&self, path: &[u8], depth: u64, reach: &mut Reach) -> Result<Resolution, Error> {
         let mut todo: VecDeque<Vec<u8>> = components(path).collect();
         let mut trail = Trail::new();
         let mut links = 0_usize;
         while let Some(component) = todo.pop_front() {
             if component == b".." {
-                trail.pop();
+                if trail.pop().is_none() {
+                    *reach = Reach::Beyond;
+                }
                 continue;
             }
             let name = Name::new(&component).ok_or_else(|| Error::new(ErrorKind::NameTooLong, "a component of a link's target"))?;
@@ -142,6 +157,7 @@ impl Root {
                     }
                     if target.first() == Some(&b'/') {
                         trail.clear();
+                        *reach = Reach::Beyond;
                     }
                     components(&target).rev().for_each(|component| todo.push_front(component));
                     if todo.len() > MAX_COMPONENTS {
