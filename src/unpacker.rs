@@ -177,7 +177,7 @@ impl Unpacker {
     ///
     /// # Errors
     /// The error of the layer that failed, if one did; [`ErrorKind::LayerCountMismatch`] where none was applied; [`ErrorKind::Io`] where
-    /// the final name exists by now. `Ok` means that the tree is at its final name.
+    /// the final name exists by now; [`ErrorKind::Cancelled`]. `Ok` means that the tree is at its final name.
     pub fn commit(mut self) -> Result<Unpacked, Error> {
         if let State::Spoiled(error) = self.state {
             return Err(error);
@@ -185,7 +185,7 @@ impl Unpacker {
         let mut log = self.log;
         match self.target {
             Target::Staged(staged) => {
-                let complete = self.applier.complete(&mut log)?;
+                let complete = self.applier.complete(&Stop::new(&self.cancel, None), &mut log)?;
                 // What the directories' final attributes brought belongs to no layer: it is told with the last one.
                 if let Some(last) = self.reports.last_mut() {
                     last.events.append(log.end(), self.policy.limits.events);
@@ -248,7 +248,7 @@ impl Unpacker {
         let (proof, summary, events) = drive(blob, stream, self.threads, &stop, &mut sink)?;
         events.into_iter().for_each(|event: Event| self.log.record(event));
         let end = entries.finish(&mut self.log)?;
-        let applied = self.applier.end_layer(&mut self.log)?;
+        let applied = self.applier.end_layer(&stop, &mut self.log)?;
         Ok(self.report(proof, end, &summary, applied))
     }
 

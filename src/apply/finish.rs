@@ -3,6 +3,7 @@
 use super::directories::{Mode, NodeId};
 use super::objects::clamped;
 use super::{Applier, Ground};
+use crate::blob::Stop;
 use crate::entry::Owner;
 use crate::error::{Error, Location};
 use crate::observe::{Log, Reason};
@@ -15,15 +16,16 @@ pub(crate) struct TreeComplete(());
 
 impl Applier {
     /// Completes a staged tree.
-    pub(crate) fn complete(mut self, log: &mut Log) -> Result<TreeComplete, Error> {
-        self.finish_directories(log)?;
+    pub(crate) fn complete(mut self, stop: &Stop<'_>, log: &mut Log) -> Result<TreeComplete, Error> {
+        self.finish_directories(stop, log)?;
         Ok(TreeComplete(()))
     }
 
     /// Gives every directory of the table its final attributes; the root last.
-    pub(super) fn finish_directories(&mut self, log: &mut Log) -> Result<(), Error> {
+    pub(super) fn finish_directories(&mut self, stop: &Stop<'_>, log: &mut Log) -> Result<(), Error> {
         let mut way: Vec<(NodeId, Dir)> = Vec::new();
         for node in self.directories.deepest_first() {
+            stop.check()?;
             let location = Location { path: Some(self.directories.path(node)), ..Location::default() };
             log.set_location(location);
             self.finish_directory(node, &mut way, log).map_err(|error| error.located(log.location()))?;

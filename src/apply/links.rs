@@ -10,6 +10,7 @@ use super::Applier;
 use super::objects::fresh;
 use super::parents::{Missing, Place};
 use crate::archive::Timestamp;
+use crate::blob::Stop;
 use crate::convert::len_u64;
 use crate::entry::{Entry, EntryPath, Name, Owner};
 use crate::error::{Error, ErrorKind};
@@ -236,10 +237,11 @@ impl Applier {
     }
 
     /// Makes the links that waited and still hold their place; one to another of them after that one.
-    pub(super) fn make_deferred_links(&mut self, log: &mut Log) -> Result<(), Error> {
+    pub(super) fn make_deferred_links(&mut self, stop: &Stop<'_>, log: &mut Log) -> Result<(), Error> {
         let mut ready: VecDeque<usize> = (0..self.deferred.links.len()).collect();
         let mut followers: HashMap<usize, Vec<usize>> = HashMap::new();
         while let Some(number) = ready.pop_front() {
+            stop.check()?;
             let Some(link) = self.deferred.links.get(number) else { continue };
             let (entry, target, owner, placeholder) = (link.entry.clone(), link.target.clone(), link.owner, link.placeholder);
             log.set_location(entry.location());

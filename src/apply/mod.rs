@@ -9,6 +9,7 @@ mod parents;
 mod whiteouts;
 mod written;
 
+use crate::blob::Stop;
 use crate::entry::{Entry, EntryKind, Owner};
 use crate::error::{Error, ErrorKind};
 use crate::layer::Sink;
@@ -130,10 +131,10 @@ impl Applier {
     }
 
     /// Ends the layer: the hardlinks that waited, and in place the attributes of directories.
-    pub(crate) fn end_layer(&mut self, log: &mut Log) -> Result<Applied, Error> {
-        self.make_deferred_links(log)?;
+    pub(crate) fn end_layer(&mut self, stop: &Stop<'_>, log: &mut Log) -> Result<Applied, Error> {
+        self.make_deferred_links(stop, log)?;
         if self.ground == Ground::InPlace {
-            self.finish_directories(log)?;
+            self.finish_directories(stop, log)?;
         }
         Ok(Applied { counts: self.counts, file_bytes: self.file_bytes })
     }

@@ -17,7 +17,7 @@ pub enum Resolver {
     Walk,
 }
 
-/// What becomes of a second entry at the place of an earlier one.
+/// What becomes of a second entry at the place of an earlier one of the layer: the same directory and name, whatever path led there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Duplicates {
@@ -72,6 +72,10 @@ pub enum ImplicitParents {
 }
 
 /// What becomes of hardlinks.
+///
+/// A target is sought when the entry comes. One of a lower layer that a whiteout earlier in the layer hid is missing; a whiteout
+/// after the link takes its name away and not the link. A target that comes later in the layer is waited for; by then the link has
+/// taken its place, also where the target turns out to be skipped and the link with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Hardlinks {

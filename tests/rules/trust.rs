@@ -499,6 +499,23 @@ impl Observer for Cancels {
 }
 
 #[test]
+fn a_commit_can_be_cancelled() {
+    for way in WAYS {
+        let world = World::new();
+        let token = CancelToken::new();
+        let mut unpacker = begin(&world, &container(), way).cancel(token.clone());
+        unpacker.apply(&Expect::dangerous_unverified(), tar().dir("d").bytes().as_slice()).unwrap();
+        token.cancel();
+        assert_eq!(unpacker.commit().unwrap_err().kind(), ErrorKind::Cancelled);
+        world.assert_not_exposed("a cancelled commit");
+        assert_eq!(
+            fs::read_dir(world.parent()).unwrap().filter(|e| e.as_ref().unwrap().file_name().to_string_lossy().starts_with('.')).count(),
+            0
+        );
+    }
+}
+
+#[test]
 fn an_unpack_can_be_cancelled_in_the_middle_of_a_file() {
     let blob = tar().add(Entry::file("f", "").body_run([b'x'], 16 << 20));
     for way in WAYS {

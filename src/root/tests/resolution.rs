@@ -98,6 +98,20 @@ fn forty_links_are_followed_and_forty_one_are_a_loop() {
 }
 
 #[test]
+fn a_resolution_that_follows_very_many_components_is_given_up() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("d")).unwrap();
+    symlink(".", dir.path().join("l0")).unwrap();
+    for link in 1..20 {
+        symlink(format!("{}l{}", "d/../".repeat(700), link - 1), dir.path().join(format!("l{link}"))).unwrap();
+    }
+    for root in roots(dir.path()) {
+        assert!(matches!(root.walk(b"l7", 256).unwrap(), Resolution::Directory(_)));
+        assert_eq!(root.walk(b"l19", 256).map(drop).map_err(|e| e.kind()), Err(ErrorKind::SymlinkLoop));
+    }
+}
+
+#[test]
 fn a_dangling_link_tells_what_is_to_be_made_and_dotdot_after_a_missing_name_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("a")).unwrap();
