@@ -129,6 +129,11 @@ impl Directories {
         Ok(NodeId(number))
     }
 
+    /// Whether the directory is still there.
+    pub(super) fn is_alive(&self, node: NodeId) -> bool {
+        self.node(node).is_ok_and(|node| node.alive)
+    }
+
     /// Marks the directory and those above it as used by this layer, so that a whiteout spares them.
     pub(super) fn touch(&mut self, node: NodeId) -> Result<(), Error> {
         let (layer, mut at) = (self.layer, node);

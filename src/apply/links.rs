@@ -7,6 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
 use super::Applier;
+use super::directories::NodeId;
 use super::objects::fresh;
 use super::parents::{Missing, Place};
 use crate::archive::Timestamp;
@@ -28,11 +29,13 @@ pub(super) struct Deferred {
     by_placeholder: HashMap<ObjectId, usize>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Waiting {
     entry: Entry,
     target: EntryPath,
     owner: Option<Owner>,
+    /// The directory that it landed in: its path may lead elsewhere by the end.
+    node: NodeId,
     placeholder: Placeholder,
 }
 
@@ -218,7 +221,7 @@ impl Applier {
         self.reserve_for_layer(OVERHEAD.saturating_add(len_u64(paths)).saturating_add(len_u64(xattrs)))?;
         let placeholder = self.make_placeholder(place, name, log)?;
         self.deferred.by_placeholder.insert(placeholder.id, self.deferred.links.len());
-        self.deferred.links.push(Waiting { entry: entry.clone(), target: target.clone(), owner, placeholder });
+        self.deferred.links.push(Waiting { entry: entry.clone(), target: target.clone(), owner, node: place.node, placeholder });
         self.landed(place, entry, name)
     }
 
@@ -243,9 +246,9 @@ impl Applier {
         while let Some(number) = ready.pop_front() {
             stop.check()?;
             let Some(link) = self.deferred.links.get(number) else { continue };
-            let (entry, target, owner, placeholder) = (link.entry.clone(), link.target.clone(), link.owner, link.placeholder);
-            log.set_location(entry.location());
-            let waits_for = self.make_deferred((&entry, &target, owner, placeholder), log);
+            let (link, placeholder) = (link.clone(), link.placeholder);
+            log.set_location(link.entry.location());
+            let waits_for = self.make_deferred(&link, log);
             match waits_for.map_err(|error| error.located(log.location()))? {
                 Some(first) => followers.entry(first).or_default().push(number),
                 None => {
@@ -261,18 +264,21 @@ impl Applier {
         result
     }
 
+    /// Gives the place that a link still holds.
+    fn held_place<'w>(&self, link: &'w Waiting) -> Result<Option<(Place, Name<'w>)>, Error> {
+        let Some((_, name)) = link.entry.path().parent_bytes() else { return Ok(None) };
+        if !self.directories.is_alive(link.node) {
+            return Ok(None);
+        }
+        let dir = self.open_node(link.node)?;
+        let standing = dir.stat_of(name)?.map(|stat| Placeholder::of(&stat));
+        Ok((standing == Some(link.placeholder)).then_some((Place { dir, node: link.node }, name)))
+    }
+
     /// Makes one link that waited, or gives the one that it must wait for.
-    fn make_deferred(
-        &mut self,
-        (entry, target, owner, placeholder): (&Entry, &EntryPath, Option<Owner>, Placeholder),
-        log: &mut Log,
-    ) -> Result<Option<usize>, Error> {
-        let found = self.parent_of(entry.path(), Missing::Leave, log)?;
-        let standing = match &found {
-            Some((place, name)) => place.dir.stat_of(*name)?,
-            None => None,
-        };
-        let Some((place, name)) = found.filter(|_| standing.map(|stat| Placeholder::of(&stat)) == Some(placeholder)) else {
+    fn make_deferred(&mut self, link: &Waiting, log: &mut Log) -> Result<Option<usize>, Error> {
+        let Waiting { entry, target, owner, .. } = link;
+        let Some((place, name)) = self.held_place(link)? else {
             log.record(Event { reason: Reason::HardlinkSuperseded, location: entry.location(), detail: String::new() });
             return Ok(None);
         };
@@ -286,7 +292,7 @@ impl Applier {
             Target::Found { place: from, stat } => {
                 self.root.unlink(&place.dir, name)?;
                 self.count_hardlink();
-                self.link(entry, (&from, target), stat, (&place, name), owner, log).map(|()| None)
+                self.link(entry, (&from, target), stat, (&place, name), *owner, log).map(|()| None)
             }
             Target::Waits(first) => Ok(Some(first)),
             Target::Missing => Err(missing(target)),

@@ -176,6 +176,10 @@ fn a_link_that_waits_is_replaced_by_what_follows_as_the_link_would_be() {
     // So does one in the place of its parent, also if it is a directory again by the end.
     let layer = tar().hardlink("c/h", "a").file("c", "f").file("c/a", "x");
     gives(&container(), &[layer], tree().implicit("c").file("c/a", "x")).events(&events(&[(Reason::NonDirectoryReplaced, 1)]));
+    // Where its path leads elsewhere by the end, it is made where it landed.
+    let layer = tar().dir("d").symlink("s", "d").hardlink("s/h", "a").file("s", "f").file("a", "x");
+    let events = [(Reason::DuplicateEntry, 1)];
+    gives(&container(), &[layer], tree().dir("d").file("s", "f").file("a", "x").hardlink("d/h", "a")).events(&events);
     // What stood at its place in the lower layer goes as it goes for a link, with all below it.
     let layer = tar().hardlink("d", "a").file("a", "x");
     gives(&container(), &[tar().dir("d").file("d/f", "x"), layer], tree().file("a", "x").hardlink("d", "a"));
