@@ -221,6 +221,11 @@ impl Directories {
         Name::new(self.names.get(start..end)?)
     }
 
+    /// The directory above this one; the root's is itself.
+    pub(super) fn above(&self, node: NodeId) -> Result<NodeId, Error> {
+        self.node(node).map(|node| node.parent)
+    }
+
     /// The directories from below the root down to this one.
     pub(super) fn chain(&self, node: NodeId) -> Result<Vec<NodeId>, Error> {
         let mut chain = Vec::new();

@@ -42,10 +42,7 @@ impl Applier {
             self.root.top().clone()
         } else {
             let above = self.go_to_parent(node, way)?;
-            // Entered by its name first, so that it is known to be the one.
-            self.enter_node(&above, node)?;
-            let name = self.directories.name(node).ok_or_else(|| Error::new(crate::error::ErrorKind::Io, "a directory without a name"))?;
-            self.root.open_directory(&above, name)?
+            self.open_for_attributes(&above, node)?
         };
         let last = self.directories.last(node)?;
         if let Some(acl) = self.directories.default_acl(node) {

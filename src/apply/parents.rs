@@ -241,15 +241,22 @@ impl Applier {
 
     /// Enters a directory of the table from the one above it.
     pub(super) fn enter_node(&self, above: &Dir, node: NodeId) -> Result<Dir, Error> {
-        let exchanged = || {
-            let error = Error::new(ErrorKind::Io, "a directory was exchanged or removed by somebody else");
-            error.with_path(&self.directories.path(node))
-        };
-        let name = self.directories.name(node).ok_or_else(exchanged)?;
+        let name = self.directories.name(node).ok_or_else(|| self.exchanged(node))?;
         match self.root.enter(above, name)? {
             Step::Directory(dir) if dir.id() == self.directories.id(node)? => Ok(dir),
-            _ => Err(exchanged()),
+            _ => Err(self.exchanged(node)),
         }
+    }
+
+    /// As [`enter_node`](Self::enter_node), but opened for reading, so that it takes attributes: the handle that is checked is the one used.
+    pub(super) fn open_for_attributes(&self, above: &Dir, node: NodeId) -> Result<Dir, Error> {
+        let name = self.directories.name(node).ok_or_else(|| self.exchanged(node))?;
+        let dir = self.root.open_directory(above, name)?;
+        if dir.id() == self.directories.id(node)? { Ok(dir) } else { Err(self.exchanged(node)) }
+    }
+
+    fn exchanged(&self, node: NodeId) -> Error {
+        Error::new(ErrorKind::Io, "a directory was exchanged or removed by somebody else").with_path(&self.directories.path(node))
     }
 
     pub(super) fn top(&self) -> Place {

@@ -64,12 +64,8 @@ impl Applier {
         if node == NodeId::TOP || self.directories.has_entry(node) {
             return Ok(());
         }
-        let Some((above, last)) = self.directories.chain(node)?.split_last().map(|(last, above)| (above.last().copied(), *last)) else {
-            return Ok(());
-        };
-        let above = self.open_node(above.unwrap_or(NodeId::TOP))?;
-        let Some(name) = self.directories.name(last) else { return Ok(()) };
-        let dir = self.root.open_directory(&above, name)?;
+        let above = self.open_node(self.directories.above(node)?)?;
+        let dir = self.open_for_attributes(&above, node)?;
         self.replace_attributes(&dir, node, self.policy.implicit_owner(self.caller)?, &[])?;
         self.directories.set_last(node, self.implicit_last())
     }
