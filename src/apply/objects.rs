@@ -4,7 +4,7 @@ use super::Applier;
 use super::directories::{Final, Inheritance, Mode, NodeId};
 use super::parents::{Missing, Place};
 use crate::archive::{Timestamp, Xattr};
-use crate::entry::{Device, Entry, Metadata, Name, Owner, SymlinkTarget};
+use crate::entry::{ACCESS_ACL, CAPABILITY, DEFAULT_ACL, Device, Entry, Metadata, Name, Owner, SymlinkTarget};
 use crate::error::{Error, ErrorKind};
 use crate::observe::{Log, Reason};
 use crate::policy::{Duplicates, UnsupportedXattrs};
@@ -12,9 +12,6 @@ use crate::root::{Attributes, Dir, Kind, Made, NewFile, Stat};
 
 /// Mode of a file until its own is set: that of a new one, where a default ACL made it another.
 const PRIVATE: u32 = 0o600;
-const CAPABILITY: &[u8] = b"security.capability";
-const ACCESS_ACL: &[u8] = b"system.posix_acl_access";
-const DEFAULT_ACL: &[u8] = b"system.posix_acl_default";
 /// The namespace whose attributes a directory loses when an entry without them replaces it, beside capability and ACLs.
 const USER: &[u8] = b"user.";
 

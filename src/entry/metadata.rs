@@ -25,6 +25,13 @@ pub struct Metadata {
     pub xattrs: Vec<Xattr>,
 }
 
+/// The extended attribute that holds a file's capabilities.
+pub(crate) const CAPABILITY: &[u8] = b"security.capability";
+/// The extended attribute that holds the POSIX ACL of an object.
+pub(crate) const ACCESS_ACL: &[u8] = b"system.posix_acl_access";
+/// The extended attribute that holds the POSIX ACL which is inherited by what is made in a directory.
+pub(crate) const DEFAULT_ACL: &[u8] = b"system.posix_acl_default";
+
 /// User and group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Owner {

@@ -6,7 +6,7 @@ mod path;
 
 pub use link::SymlinkTarget;
 pub use metadata::Metadata;
-pub(crate) use metadata::Owner;
+pub(crate) use metadata::{ACCESS_ACL, CAPABILITY, DEFAULT_ACL, Owner};
 pub use path::{AbsoluteNames, EntryPath, Name};
 
 use crate::archive::RawEntry;

@@ -1,11 +1,8 @@
 //! The allow-list of extended attributes, and what makes a capability or an ACL well formed.
 
 use crate::archive::Xattr;
-use crate::entry::EntryKind;
+use crate::entry::{ACCESS_ACL, CAPABILITY, DEFAULT_ACL, EntryKind};
 
-pub(super) const CAPABILITY: &[u8] = b"security.capability";
-const ACCESS_ACL: &[u8] = b"system.posix_acl_access";
-const DEFAULT_ACL: &[u8] = b"system.posix_acl_default";
 /// `user.*` names that mean something to overlayfs or to other unpackers: forged, they change what is seen.
 const RESERVED_USER: [&[u8]; 3] = [b"user.overlay.", b"user.containers.override_stat", b"user.rootlesscontainers"];
 

@@ -7,12 +7,9 @@ use rustix::io::Errno;
 
 use super::{Dir, Kind, NewFile, PATH_ANY, Root, Stat, failed};
 use crate::archive::{Timestamp, Xattr};
-use crate::entry::{Name, Owner};
+use crate::entry::{ACCESS_ACL, DEFAULT_ACL, Name, Owner};
 use crate::error::{Error, ErrorKind};
 
-/// The extended attributes that hold POSIX ACLs.
-const ACCESS_ACL: &str = "system.posix_acl_access";
-const DEFAULT_ACL: &str = "system.posix_acl_default";
 /// Most bytes of the list of an object's attribute names: Linux `XATTR_LIST_MAX`.
 const LIST_MAX: usize = 65_536;
 /// Room for the owner to work in a directory until its final mode is applied.
@@ -97,8 +94,8 @@ pub(crate) trait Attributes {
 
     /// Removes the ACLs that a directory with a default ACL gave to what was made in it.
     fn remove_acls(&self) -> Result<(), Error> {
-        self.remove_xattr(ACCESS_ACL.as_bytes())?;
-        self.remove_xattr(DEFAULT_ACL.as_bytes())
+        self.remove_xattr(ACCESS_ACL)?;
+        self.remove_xattr(DEFAULT_ACL)
     }
 
     /// Whether a default ACL is set, which what is made in the directory would inherit.
