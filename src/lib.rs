@@ -55,6 +55,7 @@ mod root;
 mod stage;
 mod unpacker;
 
+pub use apply::OverlayForm;
 pub use archive::{Timestamp, TrailingData, Xattr};
 pub use blob::Expect;
 pub use cap_std::{AmbientAuthority, ambient_authority};
@@ -72,7 +73,7 @@ pub use policy::{
 };
 pub use root::Root;
 pub use stage::recover;
-pub use unpacker::{Unpacked, Unpacker};
+pub use unpacker::{LowerLayers, Unpacked, Unpacker};
 
 /// The code in the README is compiled with the other examples.
 #[cfg(doctest)]

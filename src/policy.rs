@@ -17,6 +17,7 @@ use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
 use crate::observe::{Event, Oddities, Reason};
 use xattr::Judgement;
+pub(crate) use xattr::is_settable;
 
 /// What a layer may do. Start from a preset and change what differs.
 ///

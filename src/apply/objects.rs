@@ -7,12 +7,12 @@ use crate::archive::{Timestamp, Xattr};
 use crate::entry::{ACCESS_ACL, CAPABILITY, DEFAULT_ACL, Device, Entry, Metadata, Name, Owner, SymlinkTarget};
 use crate::error::{Error, ErrorKind};
 use crate::observe::{Log, Reason};
-use crate::policy::{Duplicates, UnsupportedXattrs};
+use crate::policy::{Duplicates, UnsupportedXattrs, is_settable};
 use crate::root::{Attributes, Dir, Kind, Made, NewFile, Stat};
 
 /// Mode of a file until its own is set: that of a new one, where a default ACL made it another.
 const PRIVATE: u32 = 0o600;
-/// The namespace whose attributes a directory loses when an entry without them replaces it, beside capability and ACLs.
+/// The namespace of attributes that many filesystems do not hold.
 const USER: &[u8] = b"user.";
 
 /// A regular file whose body arrives.
@@ -50,19 +50,24 @@ impl Applier {
     /// Applies a directory entry: a new directory, or other attributes for the one that is there.
     pub(super) fn directory(&mut self, entry: &Entry, owner: Option<Owner>, log: &mut Log) -> Result<(), Error> {
         let (place, name) = self.place_for(entry, log)?;
-        let dir = match self.root.make_directory(&place.dir, name)? {
-            Made::New(dir) => dir,
+        let beneath = self.lowers.directories(&place.beneath, name)?;
+        let (dir, merges) = match self.root.make_directory(&place.dir, name)? {
+            Made::New(dir) => (dir, !beneath.is_nothing()),
             Made::Exists => match place.dir.stat_of(name)? {
                 Some(stat) if stat.kind == Kind::Directory => return self.directory_again(&place, name, entry, owner, log),
                 stat => {
                     self.clear_place(&place, name, stat, log)?;
-                    fresh(self.root.make_directory(&place.dir, name)?)?
+                    let dir = fresh(self.root.make_directory(&place.dir, name)?)?;
+                    self.cover(&place, name, &dir)?;
+                    (dir, false)
                 }
             },
         };
         let limits = &self.policy.limits;
         let node = self.directories.add((place.node, name), dir.id(), self.implicit_last(), Inheritance::Nothing, limits)?;
-        self.directories.set_cleared(node)?;
+        if !merges {
+            self.directories.set_cleared(node)?;
+        }
         self.prepare_directory(&dir, place.node, owner)?;
         self.directory_attributes(&dir, node, entry.metadata(), log)?;
         self.landed(&place, entry, name)?;
@@ -71,7 +76,7 @@ impl Applier {
 
     fn directory_again(&mut self, place: &Place, name: Name<'_>, entry: &Entry, owner: Option<Owner>, log: &mut Log) -> Result<(), Error> {
         let dir = self.root.open_directory(&place.dir, name)?;
-        let known = self.known(place.node, name, dir.clone())?;
+        let known = self.known(place, name, dir.clone())?;
         if self.directories.has_entry(known.node) {
             self.duplicate(log)?;
         }
@@ -101,8 +106,7 @@ impl Applier {
     pub(super) fn replace_attributes(&mut self, dir: &Dir, node: NodeId, owner: Option<Owner>, kept: &[Xattr]) -> Result<(), Error> {
         self.own(dir, owner, self.directories.inheritance(node))?;
         for name in dir.xattr_names()? {
-            let ours = name.starts_with(USER) || [CAPABILITY, ACCESS_ACL, DEFAULT_ACL].contains(&name.as_slice());
-            if ours && !kept.iter().any(|xattr| xattr.name == name) {
+            if is_settable(&name) && !kept.iter().any(|xattr| xattr.name == name) {
                 dir.remove_xattr(&name)?;
             }
         }
@@ -158,22 +162,30 @@ impl Applier {
             file.remove_acls()?;
             file.set_mode(PRIVATE)?;
         }
+        // A setgid directory gave its group.
+        let owner = owner.or((inheritance == Inheritance::Possible).then_some(self.caller));
+        self.file_attributes(&file, &metadata, owner, log)?;
+        self.counts.files = self.counts.files.saturating_add(1);
+        self.file_bytes = self.file_bytes.saturating_add(len);
+        Ok(())
+    }
+
+    /// Sets the attributes of a file that hands nothing down and has nothing from its directory.
+    pub(super) fn file_attributes(&self, file: &NewFile, metadata: &Metadata, owner: Option<Owner>, log: &mut Log) -> Result<(), Error> {
         let select = |wanted: fn(&[u8]) -> bool| metadata.xattrs.iter().filter(move |xattr| wanted(&xattr.name));
         // The kernel takes them from an ordinary user only while the owner may write; no later step drops them.
         for xattr in select(|name| name != ACCESS_ACL && name != CAPABILITY) {
-            self.set_xattr(&file, xattr, log)?;
+            self.set_xattr(file, xattr, log)?;
         }
-        self.own(&file, owner, inheritance)?;
+        owner.map_or(Ok(()), |owner| file.set_owner(owner))?;
         for acl in select(|name| name == ACCESS_ACL) {
-            self.set_xattr(&file, acl, log)?;
+            self.set_xattr(file, acl, log)?;
         }
         file.set_mode(metadata.mode)?;
         for capability in select(|name| name == CAPABILITY) {
-            self.set_xattr(&file, capability, log)?;
+            self.set_xattr(file, capability, log)?;
         }
         clamped(file.set_time(metadata.mtime)?, log);
-        self.counts.files = self.counts.files.saturating_add(1);
-        self.file_bytes = self.file_bytes.saturating_add(len);
         Ok(())
     }
 

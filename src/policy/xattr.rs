@@ -20,12 +20,17 @@ pub(super) enum Judgement {
     Unmapped,
 }
 
+/// Whether a layer may set an attribute of this name: what it replaces loses those, and takes no others over.
+pub(crate) fn is_settable(name: &[u8]) -> bool {
+    let user = name.strip_prefix(b"user.").is_some_and(|rest| !rest.is_empty()) && !RESERVED_USER.iter().any(|r| name.starts_with(r));
+    user || [CAPABILITY, ACCESS_ACL, DEFAULT_ACL].contains(&name)
+}
+
 /// Judges one attribute of an object of `kind`; `squashed`: the ids of the archive are not the ids on disk.
 pub(super) fn judge(kind: &EntryKind, xattr: &Xattr, squashed: bool) -> Judgement {
     let name = xattr.name.as_slice();
-    let acl = name == ACCESS_ACL || name == DEFAULT_ACL;
-    let user = name.strip_prefix(b"user.").is_some_and(|rest| !rest.is_empty()) && !RESERVED_USER.iter().any(|r| name.starts_with(r));
-    if !(acl || user || name == CAPABILITY) {
+    let user = name.starts_with(b"user.");
+    if !is_settable(name) {
         return Judgement::Other;
     }
     match kind {

@@ -1,0 +1,212 @@
+//! What lies below a layer that is unpacked in overlay form: what a name shows in the lower layers, read as overlayfs reads them.
+
+use std::sync::Arc;
+
+use super::directories::{Final, Mode};
+use super::{Applier, OverlayForm};
+use crate::archive::Xattr;
+use crate::entry::{DEFAULT_ACL, Name, Owner};
+use crate::error::Error;
+use crate::policy::is_settable;
+use crate::root::{Attributes as _, Dir, Kind, Root, Stat, Step, read_xattrs};
+
+/// The layers below, top first, as far as an opaque root lets them show.
+#[derive(Clone, Debug)]
+pub(crate) enum Lowers {
+    /// All of them; none below the first layer, or where all layers go into one tree.
+    Known(Vec<Lower>),
+    /// They are elsewhere.
+    Unknown,
+}
+
+/// One layer below.
+#[derive(Clone, Debug)]
+pub(crate) enum Lower {
+    /// Unpacked before, by the same unpacker: its directories do not have their final attributes yet.
+    Unpacked(Arc<Applier>),
+    /// A directory of the caller's.
+    Given(Arc<Root>, OverlayForm),
+}
+
+/// The directories of lower layers that a directory of this layer is merged with.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Beneath {
+    /// None, or they are hidden.
+    #[default]
+    Nothing,
+    /// These, top first; never empty.
+    Directories(Arc<[LowerDir]>),
+    /// It is not known.
+    Unknown,
+}
+
+/// A directory of a lower layer, open.
+#[derive(Clone, Debug)]
+pub(super) struct LowerDir {
+    layer: usize,
+    dir: Dir,
+}
+
+/// What a name shows in the lower layers.
+#[derive(Debug)]
+pub(super) enum Shown {
+    Nothing,
+    /// A directory, merged from these.
+    Directory(Beneath),
+    /// Something else.
+    Object(LowerObject),
+    Unknown,
+}
+
+/// Something of a lower layer that is no directory.
+#[derive(Clone, Debug)]
+pub(super) struct LowerObject {
+    layer: usize,
+    pub(super) dir: Dir,
+    pub(super) stat: Stat,
+}
+
+/// What a directory of a lower layer hands on to the one that this layer makes over it.
+#[derive(Debug)]
+pub(super) struct Handed {
+    pub(super) owner: Owner,
+    pub(super) last: Final,
+    pub(super) xattrs: Vec<Xattr>,
+    pub(super) default_acl: Option<Xattr>,
+}
+
+impl Beneath {
+    pub(super) fn is_nothing(&self) -> bool {
+        matches!(self, Self::Nothing)
+    }
+
+    /// The directory that shows its attributes.
+    pub(super) fn first(&self) -> Option<&LowerDir> {
+        match self {
+            Self::Directories(dirs) => dirs.first(),
+            Self::Nothing | Self::Unknown => None,
+        }
+    }
+}
+
+impl Lowers {
+    /// Puts a layer on top; an opaque one hides the others.
+    pub(crate) fn push(&mut self, layer: Arc<Applier>) {
+        match self {
+            Self::Known(lowers) if !layer.root_opaque => lowers.insert(0, Lower::Unpacked(layer)),
+            Self::Known(_) => *self = Self::Known(vec![Lower::Unpacked(layer)]),
+            Self::Unknown => {}
+        }
+    }
+
+    /// What the root of the layer is merged with.
+    pub(super) fn top(&self) -> Beneath {
+        match self {
+            Self::Known(lowers) if lowers.is_empty() => Beneath::Nothing,
+            Self::Known(lowers) => {
+                let tops = (0..).zip(lowers).map(|(layer, lower)| LowerDir { layer, dir: lower.root().top().clone() });
+                Beneath::Directories(tops.collect())
+            }
+            Self::Unknown => Beneath::Unknown,
+        }
+    }
+
+    pub(super) fn are_unknown(&self) -> bool {
+        matches!(self, Self::Unknown)
+    }
+
+    /// Gives what `name` shows in directories that are merged.
+    pub(super) fn show(&self, beneath: &Beneath, name: Name<'_>) -> Result<Shown, Error> {
+        let dirs = match beneath {
+            Beneath::Nothing => return Ok(Shown::Nothing),
+            Beneath::Unknown => return Ok(Shown::Unknown),
+            Beneath::Directories(dirs) => dirs,
+        };
+        let mut merged = Vec::new();
+        for LowerDir { layer, dir } in dirs.iter() {
+            let lower = self.lower(*layer)?;
+            match lower.root().enter(dir, name)? {
+                Step::Missing => {}
+                Step::Directory(dir) => {
+                    let hides = lower.is_opaque(&dir)?;
+                    merged.push(LowerDir { layer: *layer, dir });
+                    if hides {
+                        break;
+                    }
+                }
+                Step::Symlink | Step::Other if merged.is_empty() => {
+                    let stat = dir.stat_of(name)?;
+                    return Ok(stat.map_or(Shown::Nothing, |stat| Shown::Object(LowerObject { layer: *layer, dir: dir.clone(), stat })));
+                }
+                Step::Symlink | Step::Other | Step::Whiteout => break,
+            }
+        }
+        Ok(if merged.is_empty() { Shown::Nothing } else { Shown::Directory(Beneath::Directories(merged.into())) })
+    }
+
+    /// The directories that `name` is merged with: none where it shows something else.
+    pub(super) fn directories(&self, beneath: &Beneath, name: Name<'_>) -> Result<Beneath, Error> {
+        Ok(match self.show(beneath, name)? {
+            Shown::Directory(beneath) => beneath,
+            Shown::Unknown => Beneath::Unknown,
+            Shown::Nothing | Shown::Object(_) => Beneath::Nothing,
+        })
+    }
+
+    /// Gives what a directory hands on.
+    pub(super) fn handed_by(&self, from: &LowerDir) -> Result<Handed, Error> {
+        let dir = from.dir.readable()?;
+        let stat = dir.stat()?;
+        let (last, planned) = match self.lower(from.layer)? {
+            Lower::Unpacked(applier) => applier.planned(&dir)?,
+            Lower::Given(..) => (Final { mode: Mode::Set(stat.mode), mtime: stat.mtime }, None),
+        };
+        let mut xattrs = read_xattrs(&dir, is_settable)?;
+        let on_disk = xattrs.extract_if(.., |xattr| xattr.name == DEFAULT_ACL).next();
+        Ok(Handed { owner: Owner { uid: stat.uid, gid: stat.gid }, last, xattrs, default_acl: planned.or(on_disk) })
+    }
+
+    /// The root that `object` is reached through.
+    pub(super) fn root_of(&self, object: &LowerObject) -> Result<&Root, Error> {
+        self.lower(object.layer).map(Lower::root)
+    }
+
+    fn lower(&self, layer: usize) -> Result<&Lower, Error> {
+        let lower = match self {
+            Self::Known(lowers) => lowers.get(layer),
+            Self::Unknown => None,
+        };
+        lower.ok_or_else(|| super::directories::internal("a lower layer that is not in the list"))
+    }
+}
+
+impl Lower {
+    fn root(&self) -> &Root {
+        match self {
+            Self::Unpacked(applier) => &applier.root,
+            Self::Given(root, _) => root,
+        }
+    }
+
+    /// Whether nothing below the layer shows in one of its directories.
+    fn is_opaque(&self, dir: &Dir) -> Result<bool, Error> {
+        match self {
+            Self::Unpacked(applier) => Ok(applier.directories.find(dir.id()).is_some_and(|node| applier.directories.is_cleared(node))),
+            Self::Given(_, form) => Ok(dir.readable()?.xattr(form.opaque_xattr())?.as_deref() == Some(b"y")),
+        }
+    }
+}
+
+impl Applier {
+    /// What a directory of this layer is to have in the end.
+    fn planned(&self, dir: &Dir) -> Result<(Final, Option<Xattr>), Error> {
+        let node = self.directories.find(dir.id()).ok_or_else(|| super::directories::internal("a directory that nobody made"))?;
+        Ok((self.directories.last(node)?, self.directories.default_acl(node).cloned()))
+    }
+}
+
+impl LowerObject {
+    pub(super) fn kind(&self) -> Kind {
+        self.stat.kind
+    }
+}
