@@ -15,6 +15,11 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt"
   address = "$home/socket"
 [ttrpc]
   address = "$home/ttrpc"
+# Nothing is collected: it would take the views of the native snapshotter, which no lease holds.
+[plugins."io.containerd.gc.v1.scheduler"]
+  startup_delay = "24h"
+  deletion_threshold = 0
+  mutation_threshold = 1000000000
 CONFIG
   # These two wait for the disk at each step. What they hold is small, and nobody needs it later.
   for store in metadata.v1.bolt content.v1.content; do
