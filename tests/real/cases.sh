@@ -23,7 +23,8 @@ run_cases() { # DIR
   done
   stop_containerd
   ours_is_expected "$1"
-  sort -V "$work"/result.* | awk -F '\t' -v OFS='\t' -f "$here/fold.awk" | sort > "$work/cases.txt"
+  versions > "$work/cases.txt"
+  sort -V "$work"/result.* | awk -F '\t' -v OFS='\t' -f "$here/fold.awk" | sort >> "$work/cases.txt"
 }
 
 cases_layout() { # DIR: one layout for all, with the tags c0, c1, …

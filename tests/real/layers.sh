@@ -117,6 +117,23 @@ with_overlay_forms() {
   done
 }
 
+versions() { # of the peers: what was measured holds for these
+  local umoci containerd
+  umoci=$(umoci --version | cut -d + -f 1) containerd=$(containerd --version | cut -d ' ' -f 3)
+  echo "# $(tar --version | head -n 1 | sed 's/.* /GNU tar /'), $(bsdtar --version | cut -d ' ' -f 1,2), ${umoci/ version/}, containerd ${containerd%%~*}"
+}
+
+# Each rule that is allowed has a row in docs/DIVERGENCES.md and a case that shows it, and each row a rule; the table of outcomes
+# there is that of cases.txt.
+table_is_true() {
+  local table=$repository/docs/DIVERGENCES.md allowed
+  allowed=$(sed -e 's/#.*//' "$here/differences.txt" | awk 'NF { print $1 }' | sort -u)
+  diff <(echo "$allowed") <(sed -n 's/^| \(§[^:| ]*\).*/\1/p' "$table" | sort) || die "differences.txt (<) and DIVERGENCES.md (>) disagree"
+  diff <(echo "$allowed") <(grep -v '^#' "$here/cases.txt" | cut -f 5 | tr , '\n' | grep . | sort -u) || die "differences.txt (<) and cases.txt (>) disagree"
+  diff <(grep '^| \(GNU tar\|bsdtar\|umoci\|containerd, [a-z]*\) |' "$table") <(awk -F '\t' -f "$here/outcomes.awk" "$here/cases.txt") \
+    || die "the outcomes in DIVERGENCES.md (<) are not those of cases.txt (>)"
+}
+
 the_image() {
   image_layers
   only_work_is_writable
@@ -132,12 +149,16 @@ the_image() {
 }
 
 the_cases() {
+  if [ "$update" = "" ] && ! cmp -s <(versions) <(head -n 1 "$here/cases.txt"); then
+    skip cases "cases.txt was measured with other versions: $(head -n 1 "$here/cases.txt")"
+    return
+  fi
   [ -z "$update" ] || mount --bind "$here" "$here"
   only_work_is_writable
   began=$(date +%s)
   run_cases "$cases"
   cut -f 2,3 "$work"/result.* | sort | uniq -c
-  [ -z "$update" ] || { cp "$work/cases.txt" "$here/cases.txt"; return; }
+  [ -z "$update" ] || { cp "$work/cases.txt" "$here/cases.txt"; table_is_true; return; }
   diff -u "$here/cases.txt" "$work/cases.txt" || die "the outcome is not that of cases.txt"
   ! cut -f 1-3,5 "$work/cases.txt" | grep -F '?' || die "no rule allows this"
 }
@@ -145,6 +166,7 @@ the_cases() {
 if [ "${1:-}" != --inside ]; then
   arguments "$@"
   need tar bsdtar gzip python3 umoci containerd ctr
+  [[ " $* " = *" --update "* ]] || table_is_true
   build
   in_namespace "$@"
 fi
