@@ -12,11 +12,6 @@ skip() { # WHAT REASON: the machine cannot do it
   echo "SKIPPED $1: $2"
 }
 
-lacking() { # WHAT REASON: the machine could do it, so continuous integration must
-  [ "${CI:-}" != true ] || die "$1 cannot be skipped with CI=true: $2"
-  skip "$1" "$2"
-}
-
 need() { # TOOL...: fails unless each is there
   local tool
   for tool in "$@"; do
@@ -68,6 +63,8 @@ try_overlay() {
 mount_overlay() { # LOWERDIR UPPER WORK TREE
   mount -t overlay -o "redirect_dir=off,metacopy=off,index=off,lowerdir=$1,upperdir=$2,workdir=$3" overlay "$4"
 }
+
+lowerdir_of() { python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["lowerdir"])' "$1"; } # REPORT
 
 # Nothing but $work can be written from here on: the peers are made for images that someone trusts.
 only_work_is_writable() {

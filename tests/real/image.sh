@@ -1,21 +1,22 @@
 #!/usr/bin/env bash
 # Builds a real image of three layers from Debian packages, for layers.sh and keeps.sh: `image.sh DIR`.
 #
-# 0: minbase, with device nodes, setuid programs and hardlinks. 1: packages installed and reinstalled over it, one of them with a
-# file capability. 2: what is removed, replaced and made again. Layers 1 and 2 are the upper directories of overlay mounts,
+# 0: what mmdebstrap writes: minbase and ping, with device nodes, setuid programs, hardlinks and a file capability. 1: packages
+# installed and reinstalled over it. 2: what is removed, replaced and made again. Layers 1 and 2 are the upper directories of overlay mounts,
 # written as change sets. DIR then has layers/{0,1,2}.tar.gz, layers/claims (`DIGEST@SIZE DIFF_ID` of each), layers/image (`TAG
 # MANIFEST_DIGEST CHAIN_ID`) and layout, an OCI layout. Without a mirror to fetch from, DIR/layers does not appear and the reason is told.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
-installed=(libcap2-bin iputils-ping)
-reinstalled=(login perl-base)
+with_base=(iputils-ping libcap2-bin)
+installed=(less)
+reinstalled=(iputils-ping login perl-base)
 
 layer_of_packages() {
   local suite sources=()
   suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-stable}")
   [ ! -e /etc/apt/sources.list.d/debian.sources ] || sources=(/etc/apt/sources.list.d/debian.sources)
-  mmdebstrap --quiet --variant=minbase --mode=root "$suite" "$work/0.tar" "${sources[@]}" > "$work/log" 2>&1 || return 1
+  mmdebstrap --quiet --variant=minbase --include="$(IFS=,; echo "${with_base[*]}")" --mode=root "$suite" "$work/0.tar" "${sources[@]}" > "$work/log" 2>&1 || return 1
   mkdir "$work/0"
   tar --numeric-owner --xattrs --xattrs-include='*' -xpf "$work/0.tar" -C "$work/0"
 }

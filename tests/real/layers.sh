@@ -98,15 +98,10 @@ with_containerd() {
 }
 
 with_overlay_forms() {
-  local form lowerdir options
-  if ! "$bin/unpack" --help | grep -q -e --form; then
-    lacking "overlay form" "unpack has no --form"
-    return
-  fi
+  local form options
   for form in trusted user; do
     "$bin/unpack" --json --form "overlay-$form" "${claims[@]}" "${layers[@]}" "$work/stack" > "$work/report" || die "$(cat "$work/report")"
-    lowerdir=$(python3 -c 'import json, sys; print(json.load(sys.stdin)["lowerdir"])' < "$work/report")
-    options=ro,lowerdir=$lowerdir
+    options=ro,lowerdir=$(lowerdir_of "$work/report")
     [ $form = trusted ] || options+=,userxattr
     mkdir "$work/tree"
     mount -t overlay -o "$options" overlay "$work/tree"
