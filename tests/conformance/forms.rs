@@ -54,8 +54,8 @@ fn an_xattr_that_controls_an_overlay_is_dropped_in_the_other_spelling_too() {
 #[test]
 fn in_place_use_cannot_be_undone_and_says_so() {
     for policy in both() {
-        for way in WAYS {
-            let world = World::new();
+        for way in ways() {
+            let world = way.world();
             std::fs::create_dir(world.dest_path()).unwrap();
             let error = run_in_place(&world, &policy, &[tar().file("f", "x").file("../g", "y")], way).unwrap_err();
             assert_eq!((error.kind(), error.partially_applied()), (ErrorKind::PathTraversal, true));

@@ -1,4 +1,6 @@
-//! The rules of applying a layer: every one a named claim, with a valid and an invalid twin, on both resolvers and with one thread and two.
+//! The conformance suite: every rule of applying a layer as a table of layers and the tree they give, with a valid and an invalid twin.
+//!
+//! A case runs with both resolvers, one thread and four, on ext4 and on tmpfs, and as overlays that are mounted: all must agree.
 
 #![allow(
     clippy::unwrap_used,

@@ -56,8 +56,8 @@ fn a_symlinked_parent_is_resolved_inside_the_root_and_refused_by_strict() {
 fn a_symlink_to_the_host_leads_back_into_the_root() {
     let world = World::new();
     let target = world.canary("/dir");
-    for way in WAYS {
-        let world = World::new();
+    for way in ways() {
+        let world = way.world();
         let target = world.canary("/dir");
         let layer = tar().symlink("s", &target).file("s/inner", "x").file("s/new", "y");
         run(&world, &container(), &[layer], way).unwrap();
@@ -160,8 +160,8 @@ fn in_place_a_directory_that_is_only_passed_through_keeps_its_attributes_and_its
 
 #[test]
 fn in_place_a_symlink_to_the_outside_leads_back_into_the_root() {
-    for way in WAYS {
-        let world = World::new();
+    for way in ways() {
+        let world = way.world();
         fs::create_dir(world.dest_path()).unwrap();
         symlink(world.canary("/dir"), world.dest_path().join("abs")).unwrap();
         symlink("../canary/dir", world.dest_path().join("up")).unwrap();
@@ -207,7 +207,7 @@ fn a_parent_that_becomes_a_link_between_two_entries_is_followed_anew() {
 /// Tries to write into procfs from a root that is `/`: nothing may be made there, whoever runs this.
 #[test]
 fn a_parent_on_another_mount_is_an_error() {
-    for way in WAYS {
+    for way in ways() {
         for name in ["proc/safe-layers-test", "proc/self/attr/safe-layers-test", "proc/.wh.safe-layers-test"] {
             let policy = way.policy(&container());
             let mut unpacker = Unpacker::in_place(open_root(Path::new("/")), policy).unwrap().threads(way.threads());
@@ -223,8 +223,8 @@ fn a_link_into_another_mount_and_the_removal_of_one_are_errors() {
     if !needs_root("a mount") {
         return;
     }
-    for way in WAYS {
-        let world = World::new();
+    for way in ways() {
+        let world = way.world();
         let mount = world.dest_path().join("d/m");
         fs::create_dir_all(&mount).unwrap();
         let Some(mounted) = Mounted::new("tmpfs", &mount) else {

@@ -68,8 +68,8 @@ fn a_file_replaces_a_symlink_and_does_not_follow_it() {
 
 #[test]
 fn a_file_replaces_a_symlink_to_the_host_and_does_not_follow_it() {
-    for way in WAYS {
-        let world = World::new();
+    for way in ways() {
+        let world = way.world();
         let lower = tar().symlink("s", world.canary("/secret")).symlink("d", world.canary("/dir"));
         let upper = tar().file("s", "new").dir("d").file("d/inner", "new");
         run(&world, &container(), &[lower, upper], way).unwrap();
@@ -128,8 +128,8 @@ fn an_entry_that_takes_the_name_of_a_skipped_one_can_be_linked() {
 
 #[test]
 fn removal_does_not_follow_links() {
-    for way in WAYS {
-        let world = World::new();
+    for way in ways() {
+        let world = way.world();
         fs::create_dir_all(world.dest_path().join("d/e")).unwrap();
         for (link, target) in [("d/s", "../../canary"), ("d/e/s", "../../../canary/dir")] {
             symlink(target, world.dest_path().join(link)).unwrap();

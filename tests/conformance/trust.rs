@@ -65,9 +65,9 @@ fn begin(world: &World, policy: &Policy, way: Way) -> Unpacker {
 #[track_caller]
 fn accepts(policy: &Policy, expect: &Expect, blob: &[u8], want: &Want) -> LayerReport {
     let mut last = None;
-    for way in WAYS {
+    for way in ways() {
         for given in [Given::Stream, Given::File] {
-            let world = World::new();
+            let world = way.world();
             let mut unpacker = begin(&world, policy, way);
             let report = put(&mut unpacker, given, expect, blob).unwrap_or_else(|error| panic!("{way:?} {given:?}: {error}"));
             unpacker.commit().unwrap();
@@ -89,8 +89,8 @@ fn rejects(policy: &Policy, expect: &Expect, blob: &[u8], kind: ErrorKind) {
 
 #[track_caller]
 fn rejects_given(policy: &Policy, given: Given, expect: &Expect, blob: &[u8], kind: ErrorKind) {
-    for way in WAYS {
-        let world = World::new();
+    for way in ways() {
+        let world = way.world();
         let mut unpacker = begin(&world, policy, way);
         let good = layer().bytes();
         put(&mut unpacker, given, &Expect::blob(sha256(&good)), &good).unwrap();
@@ -197,8 +197,8 @@ impl Observer for Changes {
 #[test]
 fn a_file_that_changes_between_the_readings_is_an_error() {
     let blob = tar().add(Entry::file("f", "").body_run([b'x'], 8 << 20)).bytes();
-    for way in WAYS {
-        let world = World::new();
+    for way in ways() {
+        let world = way.world();
         let file = file_of(&blob);
         let observer = Changes(file.try_clone().unwrap(), 7 << 20);
         let mut unpacker = begin(&world, &strict(), way).observer(Box::new(observer));
@@ -214,7 +214,7 @@ fn a_file_is_read_from_its_start_wherever_it_stands() {
     let world = World::new();
     let file = file_of(&blob);
     for expect in [Expect::blob(sha256(&blob)), Expect::diff_id(sha256(&blob)), waiver()] {
-        let mut unpacker = begin(&world, &strict(), WAYS[0]);
+        let mut unpacker = begin(&world, &strict(), ways().next().unwrap());
         unpacker.apply_file(&expect, &file).unwrap();
         unpacker.commit().unwrap();
         world.clear();
@@ -247,8 +247,8 @@ fn a_blob_that_is_cut_short_is_an_error_wherever_it_is_cut() {
             rejects(&container(), &Expect::blob(sha256(&blob)), cut, ErrorKind::DigestMismatch);
             // That the caller claims just these bytes does not help.
             let claimed = Expect::blob(sha256(cut));
-            for way in WAYS {
-                let world = World::new();
+            for way in ways() {
+                let world = way.world();
                 let mut unpacker = begin(&world, &strict(), way);
                 let error = unpacker.apply(&claimed, cut).map(drop).unwrap_err();
                 assert!(matches!(error.kind(), ErrorKind::Truncated | ErrorKind::BadCompression | ErrorKind::BadHeader), "{error}");
@@ -377,8 +377,8 @@ fn a_chain_id_is_the_digest_of_the_text_of_the_chain() {
 
 #[test]
 fn a_commit_without_a_layer_is_an_error() {
-    for way in WAYS {
-        let world = World::new();
+    for way in ways() {
+        let world = way.world();
         let error = begin(&world, &strict(), way).commit().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::LayerCountMismatch);
         world.assert_not_exposed("no layer");
@@ -426,8 +426,8 @@ fn start() -> Vec<u8> {
 
 #[test]
 fn an_error_of_the_callers_reader_spoils_and_an_interrupted_read_is_retried() {
-    for way in WAYS {
-        let world = World::new();
+    for way in ways() {
+        let world = way.world();
         let mut unpacker = begin(&world, &strict(), way);
         let reader = Fails(start(), || Err(io::Error::from_raw_os_error(5)));
         let error = unpacker.apply(&waiver(), reader).map(drop).unwrap_err();
@@ -449,8 +449,8 @@ fn an_error_of_the_callers_reader_spoils_and_an_interrupted_read_is_retried() {
 
 #[test]
 fn a_panic_in_the_callers_reader_exposes_nothing_and_spoils() {
-    for way in WAYS {
-        let world = World::new();
+    for way in ways() {
+        let world = way.world();
         let mut unpacker = begin(&world, &strict(), way);
         let reader = Fails(start(), || std::panic::resume_unwind(Box::new("the reader's own")));
         let panic = catch_unwind(AssertUnwindSafe(|| unpacker.apply(&waiver(), reader).map(drop))).unwrap_err();
@@ -474,9 +474,9 @@ fn a_panic_in_the_callers_reader_exposes_nothing_and_spoils() {
 
 #[test]
 fn a_cancelled_unpack_exposes_nothing() {
-    for way in WAYS {
+    for way in ways() {
         for given in [Given::Stream, Given::File] {
-            let world = World::new();
+            let world = way.world();
             let token = CancelToken::new();
             let mut unpacker = begin(&world, &strict(), way).cancel(token.clone());
             put(&mut unpacker, given, &waiver(), &layer().bytes()).unwrap();
@@ -500,8 +500,8 @@ impl Observer for Cancels {
 
 #[test]
 fn a_commit_can_be_cancelled() {
-    for way in WAYS {
-        let world = World::new();
+    for way in ways() {
+        let world = way.world();
         let token = CancelToken::new();
         let mut unpacker = begin(&world, &container(), way).cancel(token.clone());
         unpacker.apply(&Expect::dangerous_unverified(), tar().dir("d").bytes().as_slice()).unwrap();
@@ -518,8 +518,8 @@ fn a_commit_can_be_cancelled() {
 #[test]
 fn an_unpack_can_be_cancelled_in_the_middle_of_a_file() {
     let blob = tar().add(Entry::file("f", "").body_run([b'x'], 16 << 20));
-    for way in WAYS {
-        let world = World::new();
+    for way in ways() {
+        let world = way.world();
         let token = CancelToken::new();
         let mut unpacker = begin(&world, &strict(), way).cancel(token.clone()).observer(Box::new(Cancels(token)));
         let error = unpacker.apply(&waiver(), blob.source().open()).map(drop).unwrap_err();
@@ -532,9 +532,9 @@ fn an_unpack_can_be_cancelled_in_the_middle_of_a_file() {
 fn a_passed_deadline_is_an_error_that_names_it_and_one_to_come_is_none() {
     for policy in both() {
         let late = with(policy.clone(), |policy| policy.limits.deadline = Some(Duration::ZERO));
-        for way in WAYS {
+        for way in ways() {
             for given in [Given::Stream, Given::File] {
-                let world = World::new();
+                let world = way.world();
                 let mut unpacker = begin(&world, &late, way);
                 let error = put(&mut unpacker, given, &waiver(), &layer().bytes()).map(drop).unwrap_err();
                 assert_eq!((error.kind(), error.limit().map(|limit| limit.name)), (ErrorKind::DeadlineExceeded, Some("deadline")));
@@ -558,8 +558,8 @@ fn nothing_stands_under_the_final_name_before_the_commit() {
             assert!(fs::symlink_metadata(&self.0).is_err());
         }
     }
-    for way in WAYS {
-        let world = World::new();
+    for way in ways() {
+        let world = way.world();
         let mut unpacker = begin(&world, &strict(), way).observer(Box::new(Looks(world.dest_path())));
         for _ in 0..3 {
             unpacker.apply(&waiver(), tar().file("d/f", "x").source().open()).unwrap();
