@@ -20,11 +20,13 @@
 mod common;
 
 mod check;
+mod dialects;
 mod forms;
 mod hardlinks;
 mod metadata;
 mod names;
 mod parents;
+mod pax;
 mod replacement;
 mod sparse;
 mod specials;

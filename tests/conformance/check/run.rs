@@ -104,12 +104,18 @@ pub fn refuses(policy: &Policy, layers: &[Tar], kind: ErrorKind, at: impl Into<A
 }
 
 /// Where an error is.
+#[derive(Clone)]
 pub struct At(Option<u64>, Option<Vec<u8>>);
 
 impl At {
     /// In the headers of an entry, before its name is known.
     pub fn entry(entry: u64) -> Self {
         Self(Some(entry), None)
+    }
+
+    /// In the archive as a whole.
+    pub fn nowhere() -> Self {
+        Self(None, None)
     }
 }
 
