@@ -366,3 +366,22 @@ fn the_trusted_form_needs_its_privilege_and_says_so() {
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }
+
+#[test]
+fn a_hundred_layers_with_deep_directories_need_few_handles() {
+    let deep = (0..40).map(|level| format!("level-{level}")).collect::<Vec<_>>().join("/");
+    let layers: Vec<Tar> = (0..100).map(|number| tar().file(format!("{deep}/{number}"), "")).collect();
+    let dir = tempfile::tempdir().unwrap();
+    let handles = || fs::read_dir("/proc/self/fd").unwrap().count();
+    let before = handles();
+    let mut unpacker = Unpacker::overlay(open(dir.path()), "dest", OverlayForm::User, container_for_caller()).unwrap();
+    let mut most = 0;
+    for layer in &layers {
+        unpacker.apply(&Expect::dangerous_unverified(), layer.source().open()).unwrap();
+        most = most.max(handles());
+    }
+    unpacker.commit().unwrap();
+    // One for each layer, and some for the tests beside this one.
+    assert!(most < before + 100 + 200, "{before} handles before, {most} at most");
+    assert!(dir.path().join("dest/99").join(&deep).join("99").exists());
+}

@@ -25,7 +25,7 @@ pub(super) struct Copies {
 impl Applier {
     /// Gives a directory of this layer the attributes that lower layers show for it.
     pub(super) fn take_attributes_over(&mut self, place: &Place) -> Result<(), Error> {
-        let Some(from) = place.beneath.first() else { return Ok(()) };
+        let Beneath::Directories(from) = &place.beneath else { return Ok(()) };
         let handed = self.lowers.handed_by(from)?;
         place.dir.set_owner(handed.owner)?;
         for xattr in &handed.xattrs {

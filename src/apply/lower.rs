@@ -34,17 +34,18 @@ pub(super) enum Beneath {
     /// None, or they are hidden.
     #[default]
     Nothing,
-    /// These, top first; never empty.
-    Directories(Arc<[LowerDir]>),
+    Directories(LowerDirs),
     /// It is not known.
     Unknown,
 }
 
-/// A directory of a lower layer, open.
+/// The directories at one path in some of the lower layers. By name, not by handle: there may be very many.
 #[derive(Clone, Debug)]
-pub(super) struct LowerDir {
-    layer: usize,
-    dir: Dir,
+pub(super) struct LowerDirs {
+    /// Joined names, none of them a symlink in any of the layers.
+    path: Arc<[u8]>,
+    /// Top first; never empty.
+    layers: Arc<[usize]>,
 }
 
 /// What a name shows in the lower layers.
@@ -62,6 +63,7 @@ pub(super) enum Shown {
 #[derive(Clone, Debug)]
 pub(super) struct LowerObject {
     layer: usize,
+    /// The directory that holds it.
     pub(super) dir: Dir,
     pub(super) stat: Stat,
 }
@@ -79,14 +81,6 @@ impl Beneath {
     pub(super) fn is_nothing(&self) -> bool {
         matches!(self, Self::Nothing)
     }
-
-    /// The directory that shows its attributes.
-    pub(super) fn first(&self) -> Option<&LowerDir> {
-        match self {
-            Self::Directories(dirs) => dirs.first(),
-            Self::Nothing | Self::Unknown => None,
-        }
-    }
 }
 
 impl Lowers {
@@ -103,10 +97,7 @@ impl Lowers {
     pub(super) fn top(&self) -> Beneath {
         match self {
             Self::Known(lowers) if lowers.is_empty() => Beneath::Nothing,
-            Self::Known(lowers) => {
-                let tops = (0..).zip(lowers).map(|(layer, lower)| LowerDir { layer, dir: lower.root().top().clone() });
-                Beneath::Directories(tops.collect())
-            }
+            Self::Known(lowers) => Beneath::Directories(LowerDirs { path: Arc::default(), layers: (0..lowers.len()).collect() }),
             Self::Unknown => Beneath::Unknown,
         }
     }
@@ -123,25 +114,30 @@ impl Lowers {
             Beneath::Directories(dirs) => dirs,
         };
         let mut merged = Vec::new();
-        for LowerDir { layer, dir } in dirs.iter() {
-            let lower = self.lower(*layer)?;
-            match lower.root().enter(dir, name)? {
+        for layer in dirs.layers.iter().copied() {
+            let lower = self.lower(layer)?;
+            match lower.root().enter_below(&dirs.path, name)? {
                 Step::Missing => {}
                 Step::Directory(dir) => {
-                    let hides = lower.is_opaque(&dir)?;
-                    merged.push(LowerDir { layer: *layer, dir });
-                    if hides {
+                    merged.push(layer);
+                    if lower.is_opaque(&dir)? {
                         break;
                     }
                 }
                 Step::Symlink | Step::Other if merged.is_empty() => {
+                    let dir = lower.root().directory_at(&dirs.path)?;
                     let stat = dir.stat_of(name)?;
-                    return Ok(stat.map_or(Shown::Nothing, |stat| Shown::Object(LowerObject { layer: *layer, dir: dir.clone(), stat })));
+                    return Ok(stat.map_or(Shown::Nothing, |stat| Shown::Object(LowerObject { layer, dir, stat })));
                 }
                 Step::Symlink | Step::Other | Step::Whiteout => break,
             }
         }
-        Ok(if merged.is_empty() { Shown::Nothing } else { Shown::Directory(Beneath::Directories(merged.into())) })
+        if merged.is_empty() {
+            return Ok(Shown::Nothing);
+        }
+        let separator: &[u8] = if dirs.path.is_empty() { b"" } else { b"/" };
+        let path = [&dirs.path, separator, name.as_bytes()].concat().into();
+        Ok(Shown::Directory(Beneath::Directories(LowerDirs { path, layers: merged.into() })))
     }
 
     /// The directories that `name` is merged with: none where it shows something else.
@@ -153,11 +149,13 @@ impl Lowers {
         })
     }
 
-    /// Gives what a directory hands on.
-    pub(super) fn handed_by(&self, from: &LowerDir) -> Result<Handed, Error> {
-        let dir = from.dir.readable()?;
+    /// Gives what the uppermost of merged directories hands on.
+    pub(super) fn handed_by(&self, from: &LowerDirs) -> Result<Handed, Error> {
+        let layer = from.layers.first().copied().unwrap_or(usize::MAX);
+        let lower = self.lower(layer)?;
+        let dir = lower.root().directory_at(&from.path)?.readable()?;
         let stat = dir.stat()?;
-        let (last, planned) = match self.lower(from.layer)? {
+        let (last, planned) = match lower {
             Lower::Unpacked(applier) => applier.planned(&dir)?,
             Lower::Given(..) => (Final { mode: Mode::Set(stat.mode), mtime: stat.mtime }, None),
         };

@@ -114,6 +114,33 @@ impl Root {
         }
     }
 
+    /// Enters the directory `name` of the one at `path` (joined names), following nothing and crossing no mount.
+    pub(crate) fn enter_below(&self, path: &[u8], name: Name<'_>) -> Result<Step, Error> {
+        if path.is_empty() {
+            return self.enter(&self.top, name);
+        }
+        if self.resolver == Active::Openat2 {
+            let whole = [path, b"/", name.as_bytes()].concat();
+            match rustix::fs::openat2(&self.top.fd, whole, PATH_DIR, Mode::empty(), ONE_NAME) {
+                Ok(fd) => return Dir::from_fd(fd).map(Step::Directory),
+                Err(Errno::NOENT) => return Ok(Step::Missing),
+                // What is there instead, or too long a path: by one name after the other.
+                Err(_) => {}
+            }
+        }
+        self.enter(&self.directory_at(path)?, name)
+    }
+
+    /// Opens the directory at `path` (joined names), following nothing and crossing no mount.
+    pub(crate) fn directory_at(&self, path: &[u8]) -> Result<Dir, Error> {
+        let mut dir = self.top.clone();
+        for raw in components(path) {
+            let name = Name::new(&raw).ok_or_else(|| Error::new(ErrorKind::InvalidName, "a parent"))?;
+            dir = self.open_name(&dir, name, PATH_DIR).map_err(failed("opening a directory of a lower layer")).and_then(Dir::from_fd)?;
+        }
+        Ok(dir)
+    }
+
     /// Opens `name` in `dir` without following it and without crossing a mount.
     pub(super) fn open_name(&self, dir: &Dir, name: Name<'_>, flags: OFlags) -> Result<OwnedFd, Errno> {
         match self.resolver {
