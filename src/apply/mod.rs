@@ -14,7 +14,7 @@ use crate::entry::{Entry, EntryKind, Owner};
 use crate::error::{Error, ErrorKind};
 use crate::layer::Sink;
 use crate::observe::{EntryCounts, Log, Reason};
-use crate::policy::{Judged, Policy, Resolver};
+use crate::policy::{IMPLICIT_MODE, Judged, Policy, Resolver};
 use crate::root::{Attributes as _, Root, caller};
 use directories::{Directories, Final, Inheritance, Mode, NodeId};
 use links::Deferred;
@@ -23,9 +23,6 @@ use parents::Cache;
 use written::Written;
 
 pub(crate) use finish::TreeComplete;
-
-/// Mode of a directory that has no entry.
-const IMPLICIT_MODE: u32 = 0o755;
 
 /// What the tree is that is written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

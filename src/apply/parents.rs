@@ -2,6 +2,7 @@
 
 use super::Applier;
 use super::directories::{Final, Inheritance, Mode, NodeId};
+use super::objects::record;
 use crate::entry::{EntryPath, Name};
 use crate::error::{Error, ErrorKind};
 use crate::observe::{Log, Reason};
@@ -209,8 +210,9 @@ impl Applier {
         let Made::New(dir) = self.root.make_directory(&here.dir, name)? else {
             return Err(Error::new(ErrorKind::Io, "a name appeared while it was made: somebody else writes here"));
         };
-        let owner = self.policy.implicit_owner(self.caller)?;
-        self.prepare_directory(&dir, here.node, owner)?;
+        let implicit = self.policy.implicit(self.caller)?;
+        self.prepare_directory(&dir, here.node, implicit.owner)?;
+        record(&dir, &implicit)?;
         let node = self.directories.add((here.node, name), dir.id(), self.implicit_last(), Inheritance::Nothing, &self.policy.limits)?;
         self.directories.set_cleared(node)?;
         self.directories.touch(node)?;

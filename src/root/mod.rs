@@ -10,7 +10,7 @@ mod staging;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use attributes::{Attributes, caller};
+pub(crate) use attributes::{Attributes, XattrRefusal, caller};
 pub(crate) use create::{Made, NewFile};
 pub(crate) use remove::{Clearing, Keep, Removal};
 pub(crate) use resolve::{Reach, Resolution, Step, Trail};
