@@ -69,7 +69,7 @@ pub use observe::{CancelToken, Compression, EntryCounts, Event, Events, LayerRep
 pub use policy::Resolver;
 pub use policy::{
     Devices, Duplicates, Fifos, Hardlinks, IdMap, IdRange, ImplicitParents, NonDirectoryParents, OtherXattrs, Ownership, Policy,
-    SpecialBits, SymlinkedParents, Symlinks, Times, UnknownTypes, UnsupportedXattrs, Whiteouts,
+    SpecialBits, SymlinkedParents, Symlinks, Times, UnknownTypes, Unmapped, UnsupportedXattrs, Whiteouts,
 };
 pub use root::Root;
 pub use stage::recover;

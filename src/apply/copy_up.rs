@@ -4,15 +4,14 @@ use std::collections::HashMap;
 
 use super::directories::NodeId;
 use super::lower::{Beneath, LowerObject};
-use super::objects::fresh;
+use super::objects::{fresh, record, unsupported};
 use super::parents::{Missing, Place};
 use super::{Applier, OverlayForm};
 use crate::archive::Xattr;
 use crate::entry::{EntryPath, Metadata, Name, Owner};
 use crate::error::{Error, ErrorKind};
 use crate::observe::{Log, Reason};
-use crate::policy::is_settable;
-use crate::root::{Attributes as _, Dir, Kind, Made, ObjectId, Stat, read_xattrs};
+use crate::root::{Attributes as _, Dir, Kind, Made, ObjectId, Stat, XattrRefusal, read_xattrs};
 
 /// The copies that a layer made of objects below it.
 #[derive(Debug, Default)]
@@ -26,7 +25,7 @@ impl Applier {
     /// Gives a directory of this layer the attributes that lower layers show for it.
     pub(super) fn take_attributes_over(&mut self, place: &Place) -> Result<(), Error> {
         let Beneath::Directories(from) = &place.beneath else { return Ok(()) };
-        let handed = self.lowers.handed_by(from)?;
+        let handed = self.lowers.handed_by(from, |name| self.policy.sets_xattr(name))?;
         place.dir.set_owner(handed.owner)?;
         for xattr in &handed.xattrs {
             hold(place.dir.set_xattr(xattr)?, xattr)?;
@@ -90,7 +89,7 @@ impl Applier {
         let mut file = fresh(self.root.make_file(&place.dir, name)?)?;
         file.copy_from(&from)?;
         let Stat { mode, uid, gid, mtime, .. } = object.stat;
-        let metadata = Metadata { mode, uid, gid, mtime, xattrs: read_xattrs(&from, is_settable)? };
+        let metadata = Metadata { mode, uid, gid, mtime, xattrs: read_xattrs(&from, |name| self.policy.sets_xattr(name))? };
         self.file_attributes(&file, &metadata, Some(Owner { uid, gid }), log)
     }
 
@@ -123,14 +122,18 @@ impl Applier {
         }
     }
 
+    /// Gives a new root the owner that it has without an entry.
+    pub(super) fn prepare_new_root(&self) -> Result<(), Error> {
+        let implicit = self.policy.implicit(self.caller)?;
+        implicit.owner.map_or(Ok(()), |owner| self.root.top().set_owner(owner))?;
+        record(self.root.top(), &implicit)
+    }
+
     /// Gives the root of a layer in overlay form the attributes that it has without an entry: those of the one below.
     pub(super) fn prepare_overlay_root(&mut self) -> Result<(), Error> {
         let top = self.top();
         match top.beneath {
-            Beneath::Nothing | Beneath::Unknown => {
-                let owner = self.policy.implicit_owner(self.caller)?;
-                owner.map_or(Ok(()), |owner| top.dir.set_owner(owner))
-            }
+            Beneath::Nothing | Beneath::Unknown => self.prepare_new_root(),
             Beneath::Directories(_) => self.take_attributes_over(&top),
         }
     }
@@ -158,6 +161,6 @@ impl OverlayForm {
 }
 
 /// What the lower layer holds, this one must hold too.
-fn hold(set: Result<(), crate::root::XattrRefusal>, xattr: &Xattr) -> Result<(), Error> {
-    set.map_err(|refusal| Error::new(ErrorKind::XattrUnsupported, format!("{} ({refusal:?})", crate::error::escape_path(&xattr.name))))
+fn hold(set: Result<(), XattrRefusal>, xattr: &Xattr) -> Result<(), Error> {
+    set.map_err(|refusal| unsupported(xattr, refusal))
 }

@@ -7,7 +7,6 @@ use super::{Applier, OverlayForm};
 use crate::archive::Xattr;
 use crate::entry::{DEFAULT_ACL, Name, Owner};
 use crate::error::Error;
-use crate::policy::is_settable;
 use crate::root::{Attributes as _, Dir, Kind, Root, Stat, Step, read_xattrs};
 
 /// The layers below, top first, as far as an opaque root lets them show.
@@ -150,7 +149,7 @@ impl Lowers {
     }
 
     /// Gives what the uppermost of merged directories hands on.
-    pub(super) fn handed_by(&self, from: &LowerDirs) -> Result<Handed, Error> {
+    pub(super) fn handed_by(&self, from: &LowerDirs, wanted: impl Fn(&[u8]) -> bool) -> Result<Handed, Error> {
         let layer = from.layers.first().copied().unwrap_or(usize::MAX);
         let lower = self.lower(layer)?;
         let dir = lower.root().directory_at(&from.path)?.readable()?;
@@ -159,7 +158,7 @@ impl Lowers {
             Lower::Unpacked(applier) => applier.planned(&dir)?,
             Lower::Given(..) => (Final { mode: Mode::Set(stat.mode), mtime: stat.mtime }, None),
         };
-        let mut xattrs = read_xattrs(&dir, is_settable)?;
+        let mut xattrs = read_xattrs(&dir, wanted)?;
         let on_disk = xattrs.extract_if(.., |xattr| xattr.name == DEFAULT_ACL).next();
         Ok(Handed { owner: Owner { uid: stat.uid, gid: stat.gid }, last, xattrs, default_acl: planned.or(on_disk) })
     }

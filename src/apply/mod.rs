@@ -17,7 +17,7 @@ use crate::entry::{Entry, EntryKind, Owner};
 use crate::error::{Error, ErrorKind, Location};
 use crate::layer::Sink;
 use crate::observe::{EntryCounts, Event, Log, Reason};
-use crate::policy::{Judged, Policy, Resolver};
+use crate::policy::{IMPLICIT_MODE, Judged, Policy, Resolver};
 use crate::root::{Attributes as _, Root, caller};
 use copy_up::Copies;
 use directories::{Directories, Final, Inheritance, Mode, NodeId};
@@ -29,9 +29,6 @@ use written::Written;
 
 pub(crate) use finish::TreeComplete;
 pub(crate) use lower::{Lower, Lowers};
-
-/// Mode of a directory that has no entry.
-const IMPLICIT_MODE: u32 = 0o755;
 
 /// What the tree is that is written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use super::Applier;
 use super::directories::{Final, Inheritance, Mode, NodeId};
 use super::lower::{Beneath, Shown};
-use super::objects::fresh;
+use super::objects::{fresh, record};
 use super::view::View;
 use crate::entry::{EntryPath, Name};
 use crate::error::{Error, ErrorKind};
@@ -251,8 +251,9 @@ impl Applier {
             log.note(Reason::LowerUnknown, crate::error::escape_path(name.as_bytes()));
         }
         let place = self.make_unnamed(here, name, beneath)?;
-        let owner = self.policy.implicit_owner(self.caller)?;
-        self.prepare_directory(&place.dir, here.node, owner)?;
+        let implicit = self.policy.implicit(self.caller)?;
+        self.prepare_directory(&place.dir, here.node, implicit.owner)?;
+        record(&place.dir, &implicit)?;
         Ok(place)
     }
 

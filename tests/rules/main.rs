@@ -22,6 +22,7 @@ mod forms;
 mod hardlinks;
 mod metadata;
 mod names;
+mod owners;
 mod parents;
 mod replacement;
 mod sparse;
