@@ -55,6 +55,7 @@ mod root;
 mod stage;
 mod unpacker;
 
+pub use apply::OverlayForm;
 pub use archive::{Timestamp, TrailingData, Xattr};
 pub use blob::Expect;
 pub use cap_std::{AmbientAuthority, ambient_authority};
@@ -68,11 +69,11 @@ pub use observe::{CancelToken, Compression, EntryCounts, Event, Events, LayerRep
 pub use policy::Resolver;
 pub use policy::{
     Devices, Duplicates, Fifos, Hardlinks, IdMap, IdRange, ImplicitParents, NonDirectoryParents, OtherXattrs, Ownership, Policy,
-    SpecialBits, SymlinkedParents, Symlinks, Times, UnknownTypes, UnsupportedXattrs, Whiteouts,
+    SpecialBits, SymlinkedParents, Symlinks, Times, UnknownTypes, Unmapped, UnsupportedXattrs, Whiteouts,
 };
 pub use root::Root;
 pub use stage::recover;
-pub use unpacker::{Unpacked, Unpacker};
+pub use unpacker::{LowerLayers, Unpacked, Unpacker};
 
 /// The code in the README is compiled with the other examples.
 #[cfg(doctest)]

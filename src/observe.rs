@@ -55,6 +55,8 @@ reasons! {
     DuplicateEntry "An earlier entry of the layer stood at the same place and was replaced.",
     NonDirectoryReplaced "Something that is no directory was replaced by a directory that an entry needs.",
     ImplicitParent "A directory was made that has no entry.",
+    LowerUnknown "A directory that a lower layer may hold got the attributes of a new one: the lower layers were not given.",
+    CopiedUp "Something of a lower layer was copied into this one, for a hardlink to it.",
     DeviceSkipped "A device was skipped.",
     UnknownTypeSkipped "An entry of an unknown type was skipped.",
     AufsMetadataSkipped "An AUFS metadata entry (`.wh..wh.`) was skipped.",
@@ -226,6 +228,11 @@ impl Log {
 
     pub(crate) fn set_observer(&mut self, observer: Box<dyn Observer + Send>) {
         self.observer = observer;
+    }
+
+    /// How many events are kept in full for a layer.
+    pub(crate) fn cap(&self) -> u64 {
+        self.cap
     }
 
     /// Begins a layer.

@@ -56,8 +56,13 @@ impl StagedTree {
         }
     }
 
+    /// Makes the directory of a layer, counted from 0, in the staged tree.
+    pub(crate) fn layer_root(&self, layer: usize) -> Result<Root, Error> {
+        self.root()?.make_root(checked(layer_name(layer).as_bytes())?)
+    }
+
     /// Moves the tree to its final name, if nothing stands there.
-    pub(crate) fn commit(mut self, layers: &[LayerVerified], _complete: TreeComplete) -> Result<(), Error> {
+    pub(crate) fn commit(mut self, layers: &[LayerVerified], _complete: Vec<TreeComplete>) -> Result<(), Error> {
         if layers.is_empty() {
             return Err(Error::new(ErrorKind::LayerCountMismatch, "no layer was applied"));
         }
@@ -99,6 +104,11 @@ pub fn recover(parent: &Root) -> Result<Vec<String>, Error> {
         names.push(String::from_utf8_lossy(&leftover.name).into_owned());
     }
     Ok(names)
+}
+
+/// The name of a layer's directory, where each has one.
+pub(crate) fn layer_name(layer: usize) -> String {
+    layer.to_string()
 }
 
 fn is_staging_name(name: &[u8]) -> bool {

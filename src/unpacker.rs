@@ -1,10 +1,16 @@
 //! The paved path: [`Unpacker`] takes layers, bottom first, and commits a tree that was verified to the last byte.
 
+mod target;
+
+pub use target::LowerLayers;
+
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read, Seek as _, SeekFrom};
 use std::num::NonZeroUsize;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
-use crate::apply::{Applied, Applier, Ground};
+use crate::apply::{Applied, OverlayForm};
 use crate::archive::EndOfArchive;
 use crate::blob::{BlobStream, BlobSummary, Counts, Deadline, Expect, LayerProof, Stop, drive, hash_blob};
 use crate::entry::Owner;
@@ -13,7 +19,8 @@ use crate::layer::LayerStream;
 use crate::observe::{CancelToken, Event, LayerReport, Log, Observer, Progress};
 use crate::policy::Policy;
 use crate::root::{Root, caller};
-use crate::stage::{LayerVerified, StagedTree};
+use crate::stage::{LayerVerified, layer_name};
+use target::Target;
 
 /// Threads in use unless the caller says otherwise: one that reads and decodes, one that writes.
 const DEFAULT_THREADS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
@@ -40,8 +47,6 @@ const DEFAULT_THREADS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 /// ```
 #[derive(Debug)]
 pub struct Unpacker {
-    // Dropped before the staged tree: it holds handles into it.
-    applier: Applier,
     target: Target,
     policy: Policy,
     caller: Owner,
@@ -51,12 +56,6 @@ pub struct Unpacker {
     layers: Vec<LayerVerified>,
     reports: Vec<LayerReport>,
     state: State,
-}
-
-#[derive(Debug)]
-enum Target {
-    Staged(StagedTree),
-    InPlace,
 }
 
 /// Whether the next layer may be applied.
@@ -74,6 +73,8 @@ enum State {
 pub struct Unpacked {
     /// A report for each layer, bottom first.
     pub layers: Vec<LayerReport>,
+    /// The form, where each layer is in a directory of its own; none where all are one tree.
+    pub form: Option<OverlayForm>,
 }
 
 impl Unpacker {
@@ -85,9 +86,43 @@ impl Unpacker {
     /// # Errors
     /// [`ErrorKind::InvalidName`] where `name` is not one component; [`ErrorKind::Io`] where it exists or `parent` cannot be written.
     pub fn rootfs(parent: Root, name: &str, policy: Policy) -> Result<Self, Error> {
-        let staged = StagedTree::new(parent, name)?;
-        let applier = Applier::new(staged.root()?, policy.clone(), Ground::Staged)?;
-        Ok(Self::new(Target::Staged(staged), applier, policy))
+        Ok(Self::new(Target::rootfs(parent, name, &policy)?, policy))
+    }
+
+    /// Prepares a directory `name` in `parent` with a directory for each layer: `0`, `1` and so on, bottom first, for an overlay
+    /// mount ([`Unpacked::lowerdir`]). `name` itself is 0700 and appears whole, as with [`rootfs`](Self::rootfs).
+    ///
+    /// Each layer sees those below: the mounted overlay is the tree that [`rootfs`](Self::rootfs) gives, but for hardlinks between
+    /// layers, which are copies.
+    ///
+    /// ```
+    /// use safe_layers::{Expect, OverlayForm, Policy, Root, Unpacker};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let (path, blob) = (dir.path(), vec![0_u8; 1024]);
+    /// let parent = Root::open_ambient(path, safe_layers::ambient_authority())?;
+    /// let mut unpacker = Unpacker::overlay(parent, "image", OverlayForm::User, Policy::rootless())?;
+    /// for layer in [&blob, &blob] {
+    ///     unpacker.apply(&Expect::dangerous_unverified(), layer.as_slice())?;
+    /// }
+    /// assert_eq!(unpacker.commit()?.lowerdir("/run/image").unwrap(), "/run/image/1:/run/image/0");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`rootfs`](Self::rootfs); [`ErrorKind::XattrUnsupported`] where the filesystem or the caller's privilege does not let
+    /// directories be opaque in this form.
+    ///
+    /// [`ErrorKind::XattrUnsupported`]: crate::ErrorKind::XattrUnsupported
+    pub fn overlay(parent: Root, name: &str, form: OverlayForm, policy: Policy) -> Result<Self, Error> {
+        Self::overlay_on(parent, name, form, LowerLayers::Known(Vec::new()), policy)
+    }
+
+    /// As [`overlay`](Self::overlay), on top of layers that are there, for callers that unpack each layer once for many images.
+    ///
+    /// # Errors
+    /// As [`overlay`](Self::overlay).
+    pub fn overlay_on(parent: Root, name: &str, form: OverlayForm, below: LowerLayers, policy: Policy) -> Result<Self, Error> {
+        Ok(Self::new(Target::overlay(parent, name, form, below)?, policy))
     }
 
     /// Prepares to write into the existing directory `dir`, for a caller with a transaction of his own.
@@ -98,14 +133,12 @@ impl Unpacker {
     /// # Errors
     /// [`ErrorKind::Io`] where the directory cannot be read.
     pub fn in_place(dir: Root, policy: Policy) -> Result<Self, Error> {
-        let applier = Applier::new(dir, policy.clone(), Ground::InPlace)?;
-        Ok(Self::new(Target::InPlace, applier, policy))
+        Ok(Self::new(Target::in_place(dir, &policy)?, policy))
     }
 
-    fn new(target: Target, applier: Applier, policy: Policy) -> Self {
+    fn new(target: Target, policy: Policy) -> Self {
         let log = Log::new(policy.limits.events);
         Self {
-            applier,
             target,
             policy,
             caller: caller(),
@@ -182,19 +215,7 @@ impl Unpacker {
         if let State::Spoiled(error) = self.state {
             return Err(error);
         }
-        let mut log = self.log;
-        match self.target {
-            Target::Staged(staged) => {
-                let complete = self.applier.complete(&Stop::new(&self.cancel, None), &mut log)?;
-                // What the directories' final attributes brought belongs to no layer: it is told with the last one.
-                if let Some(last) = self.reports.last_mut() {
-                    last.events.append(log.end(), self.policy.limits.events);
-                }
-                staged.commit(&self.layers, complete)?;
-            }
-            Target::InPlace => {}
-        }
-        Ok(Unpacked { layers: self.reports })
+        self.target.commit(&self.layers, self.reports, &Stop::new(&self.cancel, None), &mut self.log)
     }
 
     /// Begins a layer. Until it ended well the unpacker is spoiled, so that a panic in the caller's reader cannot be committed.
@@ -223,8 +244,8 @@ impl Unpacker {
     fn blame(&self, error: Error, layer: u64) -> Error {
         let error = error.in_layer(layer);
         match self.target {
-            Target::Staged(_) => error,
-            Target::InPlace => error.after_partial_apply(),
+            Target::Rootfs { .. } | Target::Overlay(_) => error,
+            Target::InPlace { .. } => error.after_partial_apply(),
         }
     }
 
@@ -233,14 +254,14 @@ impl Unpacker {
     }
 
     fn apply_stream(&mut self, expect: &Expect, blob: impl Read + Send, deadline: Option<Deadline>) -> Result<LayerReport, Error> {
-        self.applier.begin_layer()?;
+        let mut applier = self.target.begin_layer(&self.policy)?;
         let layer = self.layer();
         let mut entries = LayerStream::new(&self.policy, self.caller);
         let stream = BlobStream::new(expect, &self.policy.limits, self.policy.oddities);
         let stop = Stop::new(&self.cancel, deadline);
-        let (policy, applier, log) = (&self.policy, &mut self.applier, &mut self.log);
+        let (policy, log) = (&self.policy, &mut self.log);
         let mut sink = |bytes: &[u8], counts: Counts| {
-            entries.feed(bytes, policy, applier, log)?;
+            entries.feed(bytes, policy, &mut applier, log)?;
             let Counts { blob_bytes, decoded_bytes } = counts;
             log.progress(&Progress { layer, blob_bytes, decoded_bytes, entries: entries.entries() });
             Ok(())
@@ -248,7 +269,8 @@ impl Unpacker {
         let (proof, summary, events) = drive(blob, stream, self.threads, &stop, &mut sink)?;
         events.into_iter().for_each(|event: Event| self.log.record(event));
         let end = entries.finish(&mut self.log)?;
-        let applied = self.applier.end_layer(&stop, &mut self.log)?;
+        let applied = applier.end_layer(&stop, &mut self.log)?;
+        self.target.end_layer(applier);
         Ok(self.report(proof, end, &summary, applied))
     }
 
@@ -264,7 +286,45 @@ impl Unpacker {
             verified,
             entries: applied.counts,
             file_bytes: applied.file_bytes,
+            root_opaque: applied.root_opaque,
             events: self.log.end(),
         }
+    }
+}
+
+impl Unpacked {
+    /// The directories of the layers that show in a mounted overlay, top first; none where all layers are one tree.
+    ///
+    /// A layer whose root is opaque is the last: overlayfs does not look at the attribute there, so what is below is left out.
+    #[must_use]
+    pub fn visible_layers(&self) -> Vec<String> {
+        let Some(_) = self.form else { return Vec::new() };
+        let mut names = Vec::new();
+        for (number, report) in self.layers.iter().enumerate().rev() {
+            names.push(layer_name(number));
+            if report.root_opaque {
+                break;
+            }
+        }
+        names
+    }
+
+    /// The value of the mount option `lowerdir`, with `dest` as given before each name; none where all layers are one tree.
+    ///
+    /// Top first, joined by `:`; `:`, `,` and `\` in `dest` are escaped by `\`, as mount(2) wants it. With fsconfig(2) and its
+    /// `lowerdir+`, which takes one directory at a time, use [`visible_layers`](Self::visible_layers). The kernel wants two
+    /// directories or more, or an `upperdir`, and without the new mount calls a page of options at most.
+    #[must_use]
+    pub fn lowerdir(&self, dest: impl AsRef<OsStr>) -> Option<OsString> {
+        self.form?;
+        let mut escaped = Vec::new();
+        for byte in dest.as_ref().as_bytes() {
+            if matches!(byte, b':' | b',' | b'\\') {
+                escaped.push(b'\\');
+            }
+            escaped.push(*byte);
+        }
+        let dirs: Vec<Vec<u8>> = self.visible_layers().iter().map(|name| [&escaped, b"/".as_slice(), name.as_bytes()].concat()).collect();
+        Some(OsString::from_vec(dirs.join(&b':')))
     }
 }

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use safe_layers::{Compression, Digest, Error, Expect, Limits, Policy};
+use safe_layers::{Compression, Digest, Error, Expect, Limits, OverlayForm, Policy};
 
 use super::failure::Failure;
 
@@ -22,6 +22,9 @@ only when every layer was applied and every claim matched.
   --blob DIGEST[@SIZE]                 claims the digest, and the size, of the n-th layer as stored
   --diff-id DIGEST                     claims the digest of the n-th layer's uncompressed bytes
   --media-type TYPE                    claims the media type of the n-th layer
+  --form merged|overlay-trusted|overlay-user
+                                       one tree (default), or a directory for each layer, DEST/0, DEST/1, ...,
+                                       bottom first, for an overlay mount (overlay-user: with userxattr)
   --unverified                         claims nothing: whoever made the bytes decides what is unpacked
   --in-place                           writes into DEST, which exists; cannot be undone
   --threads N                          worker threads
@@ -70,9 +73,17 @@ pub(crate) enum Preset {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     /// A new name in a directory that exists.
-    New { parent: PathBuf, name: String },
+    New { parent: PathBuf, name: String, form: Form },
     /// Into a directory that exists.
     InPlace,
+}
+
+/// What becomes of the layers: one tree, or a directory for each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Form {
+    #[default]
+    Merged,
+    Overlay(OverlayForm),
 }
 
 /// One LAYER and what is claimed of it.
@@ -122,6 +133,7 @@ struct Options {
     media_types: Vec<String>,
     unverified: bool,
     in_place: bool,
+    form: Option<Form>,
     threads: Option<NonZeroUsize>,
     limits: Vec<(String, String)>,
     operands: Vec<OsString>,
@@ -151,6 +163,7 @@ impl Options {
             "--blob" => self.blobs.push(blob_claim(&value()?)?),
             "--diff-id" => self.diff_ids.push(digest(&value()?)?),
             "--media-type" => self.media_types.push(value()?),
+            "--form" => self.form = Some(form(&value()?)?),
             "--threads" => self.threads = Some(threads(&value()?)?),
             "--limit" => self.limits.push(limit(&value()?)?),
             _ => return usage(format!("no option has the name {}", safe_layers::escape_path(name.as_bytes()))),
@@ -166,7 +179,11 @@ impl Options {
         if self.operands.iter().filter(|file| *file == "-").count() > 1 {
             return usage("standard input can be one layer only");
         }
-        let target = if self.in_place { Target::InPlace } else { new_target(&dest)? };
+        let target = match (self.in_place, self.form) {
+            (true, Some(_)) => return usage("--in-place writes one tree: --form does not go with it"),
+            (true, None) => Target::InPlace,
+            (false, form) => new_target(&dest, form.unwrap_or_default())?,
+        };
         let (mut blobs, mut diff_ids, mut media_types) = (self.blobs.into_iter(), self.diff_ids.into_iter(), self.media_types.into_iter());
         let layer = |file| Layer { file, blob: blobs.next(), diff_id: diff_ids.next(), media_type: media_types.next() };
         let layers = self.operands.into_iter().map(layer).collect();
@@ -240,7 +257,7 @@ fn extension(file: &OsStr) -> Option<Compression> {
 }
 
 /// Splits DEST into the directory that is opened and the one name that appears in it.
-fn new_target(dest: &OsStr) -> Result<Target, Failure> {
+fn new_target(dest: &OsStr, form: Form) -> Result<Target, Failure> {
     let bytes = trim_end_slashes(dest.as_bytes());
     let (parent, name) = match bytes.iter().rposition(|byte| *byte == b'/') {
         Some(at) => (bytes.get(..=at), bytes.get(at.saturating_add(1)..)),
@@ -249,7 +266,7 @@ fn new_target(dest: &OsStr) -> Result<Target, Failure> {
     match (parent, name.map(std::str::from_utf8)) {
         (_, Some(Ok("" | "." | ".."))) => usage("DEST needs a name: it must not be empty, `/`, or end in `.` or `..`"),
         (Some(parent), Some(Ok(name))) => {
-            Ok(Target::New { parent: Path::new(OsStr::from_bytes(parent)).to_owned(), name: name.to_owned() })
+            Ok(Target::New { parent: Path::new(OsStr::from_bytes(parent)).to_owned(), name: name.to_owned(), form })
         }
         _ => usage("the name of DEST is not UTF-8"),
     }
@@ -260,6 +277,15 @@ fn trim_end_slashes(mut bytes: &[u8]) -> &[u8] {
         bytes = rest;
     }
     bytes
+}
+
+fn form(text: &str) -> Result<Form, Failure> {
+    match text {
+        "merged" => Ok(Form::Merged),
+        "overlay-trusted" => Ok(Form::Overlay(OverlayForm::Trusted)),
+        "overlay-user" => Ok(Form::Overlay(OverlayForm::User)),
+        _ => usage("--form is merged, overlay-trusted or overlay-user"),
+    }
 }
 
 fn preset(text: &str) -> Result<Preset, Failure> {
@@ -331,7 +357,7 @@ mod tests {
     fn a_destination_is_one_name_in_a_directory() {
         for (dest, parent, name) in [("d", ".", "d"), ("./d", "./", "d"), ("a/b/d/", "a/b/", "d"), ("/d//", "/", "d"), ("../d", "../", "d")]
         {
-            let target = Target::New { parent: parent.into(), name: name.into() };
+            let target = Target::New { parent: parent.into(), name: name.into(), form: Form::Merged };
             assert_eq!(request(&["--unverified", "l", dest]).target, target, "{dest}");
         }
         for dest in ["", "/", "//", ".", "..", "a/..", "a/.", "a/../", "./"] {
@@ -382,6 +408,8 @@ mod tests {
         refused(&["--policy"], "--policy needs a value");
         refused(&["--policy=lax"], "--policy is");
         refused(&["--threads=0"], "--threads is");
+        refused(&["--form=tar"], "--form is");
+        refused(&["--unverified", "--in-place", "--form", "overlay-user", "l", "d"], "--in-place writes one tree");
         refused(&["--limit", "entries"], "--limit is NAME=VALUE");
         refused(&["--limit", "entry=1"], "the limits are entries, total_bytes");
         refused(&["--json"], "one LAYER or more and a DEST");

@@ -8,7 +8,7 @@ use std::path::Path;
 use cap_std::ambient_authority;
 use safe_layers::{Error, Expect, Policy, Root, Unpacked, Unpacker};
 
-use super::args::{Layer, Preset, Request, Target};
+use super::args::{Form, Layer, Preset, Request, Target};
 use super::failure::Failure;
 use super::progress;
 
@@ -32,7 +32,13 @@ pub(crate) fn unpack(request: &Request) -> Result<Unpacked, Failure> {
 fn unpacker(request: &Request) -> Result<Unpacker, Error> {
     let policy = policy(request.preset, &request.limits)?;
     match &request.target {
-        Target::New { parent, name } => Unpacker::rootfs(Root::open_ambient(parent, ambient_authority())?, name, policy),
+        Target::New { parent, name, form } => {
+            let parent = Root::open_ambient(parent, ambient_authority())?;
+            match form {
+                Form::Merged => Unpacker::rootfs(parent, name, policy),
+                Form::Overlay(form) => Unpacker::overlay(parent, name, *form, policy),
+            }
+        }
         Target::InPlace => Unpacker::in_place(Root::open_ambient(Path::new(&request.dest), ambient_authority())?, policy),
     }
 }

@@ -23,8 +23,16 @@ pub(crate) fn json(unpacked: &Unpacked, dest: &OsStr) -> Result<String, Failure>
     let mut value = serde_json::to_value(unpacked).map_err(|error| Failure::Output(error.into()))?;
     if let Value::Object(fields) = &mut value {
         fields.insert("dest".to_owned(), escape_path(dest.as_bytes()).into());
+        if let Some(lowerdir) = unpacked.lowerdir(dest) {
+            fields.insert("lowerdir".to_owned(), lowerdir_text(&lowerdir).into());
+        }
     }
     Ok(format!("{value}\n"))
+}
+
+/// What the mount takes, byte for byte where JSON can hold it.
+fn lowerdir_text(lowerdir: &OsStr) -> String {
+    lowerdir.to_str().map_or_else(|| escape_path(lowerdir.as_bytes()), str::to_owned)
 }
 
 /// Gives the report for people.
@@ -35,6 +43,9 @@ pub(crate) fn text(unpacked: &Unpacked, dest: &OsStr) -> String {
         text.push_str(&layer_text(index, layer));
     }
     text.push_str(&events_text(layers));
+    if let Some(lowerdir) = unpacked.lowerdir(dest) {
+        text.push_str(&format!("For an overlay mount: lowerdir={}\n", escape_path(lowerdir.as_bytes())));
+    }
     text
 }
 

@@ -172,6 +172,11 @@ impl Directories {
         self.node_mut(node).map(|node| std::mem::replace(&mut node.cleared, layer) == layer)
     }
 
+    /// Whether nothing of a lower layer is left in the directory.
+    pub(super) fn is_cleared(&self, node: NodeId) -> bool {
+        self.node(node).is_ok_and(|node| node.cleared == self.layer && node.cleared != 0)
+    }
+
     /// Whether any layer had an entry for the directory.
     pub(super) fn ever_had_entry(&self, node: NodeId) -> bool {
         self.node(node).is_ok_and(|node| node.entry != 0)
@@ -275,6 +280,6 @@ impl Removal for Directories {
 /// What a default ACL costs beside its bytes.
 const ACL_OVERHEAD: u64 = 128;
 
-fn internal(what: &'static str) -> Error {
+pub(super) fn internal(what: &'static str) -> Error {
     Error::new(ErrorKind::Io, what)
 }

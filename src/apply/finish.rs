@@ -4,7 +4,6 @@ use super::directories::{Mode, NodeId};
 use super::objects::clamped;
 use super::{Applier, Ground};
 use crate::blob::Stop;
-use crate::entry::Owner;
 use crate::error::{Error, Location};
 use crate::observe::{Log, Reason};
 use crate::root::{Attributes as _, Dir};
@@ -16,13 +15,13 @@ pub(crate) struct TreeComplete(());
 
 impl Applier {
     /// Completes a staged tree.
-    pub(crate) fn complete(mut self, stop: &Stop<'_>, log: &mut Log) -> Result<TreeComplete, Error> {
+    pub(crate) fn complete(&self, stop: &Stop<'_>, log: &mut Log) -> Result<TreeComplete, Error> {
         self.finish_directories(stop, log)?;
         Ok(TreeComplete(()))
     }
 
     /// Gives every directory of the table its final attributes; the root last.
-    pub(super) fn finish_directories(&mut self, stop: &Stop<'_>, log: &mut Log) -> Result<(), Error> {
+    pub(super) fn finish_directories(&self, stop: &Stop<'_>, log: &mut Log) -> Result<(), Error> {
         let mut way: Vec<(NodeId, Dir)> = Vec::new();
         for node in self.directories.deepest_first() {
             stop.check()?;
@@ -35,9 +34,8 @@ impl Applier {
 
     fn finish_directory(&self, node: NodeId, way: &mut Vec<(NodeId, Dir)>, log: &mut Log) -> Result<(), Error> {
         let dir = if node == NodeId::TOP {
-            if self.ground == Ground::Staged && !self.directories.ever_had_entry(node) {
-                let owner: Option<Owner> = self.policy.implicit_owner(self.caller)?;
-                owner.map_or(Ok(()), |owner| self.root.top().set_owner(owner))?;
+            if self.ground == Ground::Staged && self.form.is_none() && !self.directories.ever_had_entry(node) {
+                self.prepare_new_root()?;
             }
             self.root.top().clone()
         } else {

@@ -8,6 +8,7 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
 use super::Applier;
 use super::directories::NodeId;
+use super::lower::{LowerObject, Shown};
 use super::objects::fresh;
 use super::parents::{Missing, Place};
 use crate::archive::Timestamp;
@@ -66,6 +67,8 @@ enum Target {
         place: Place,
         stat: Stat,
     },
+    /// In a lower layer that is a directory of its own.
+    Below(LowerObject),
     /// A link that waits itself.
     Waits(usize),
     Missing,
@@ -87,14 +90,28 @@ impl Applier {
         if matches!(&found, Target::Found { place: from, .. } if from.node == place.node && target_name == Some(name)) {
             return self.link_to_itself(&found, log);
         }
+        if matches!(found, Target::Below(_)) && self.leads_to(target, &place, name, log)? {
+            return self.link_to_itself(&found, log);
+        }
         self.judge_second(&place, name, log)?;
         match found {
             Target::Found { place: from, stat } => {
                 self.count_hardlink();
                 self.link(entry, (&from, target), stat, (&place, name), owner, log)
             }
+            Target::Below(object) => {
+                let (from, stat) = self.copy_up(target, &object, log)?;
+                self.count_hardlink();
+                self.link(entry, (&from, target), stat, (&place, name), owner, log)
+            }
             Target::Waits(_) | Target::Missing => self.defer(entry, target, (&place, name), owner, log),
         }
+    }
+
+    /// Whether a path of lower layers leads to a place of this one.
+    fn leads_to(&mut self, path: &EntryPath, place: &Place, name: Name<'_>, log: &mut Log) -> Result<bool, Error> {
+        let found = self.parent_of(path, Missing::CopyUp, log)?;
+        Ok(found.is_some_and(|(from, last)| from.node == place.node && last == name))
     }
 
     fn link_to_itself(&mut self, found: &Target, log: &mut Log) -> Result<(), Error> {
@@ -125,26 +142,50 @@ impl Applier {
     }
 
     fn find_target(&mut self, target: &EntryPath, log: &mut Log) -> Result<Target, Error> {
-        let Some((place, name)) = self.target_place(target, log)? else { return Ok(Target::Missing) };
-        let Some(stat) = place.dir.stat_of(name)? else { return Ok(Target::Missing) };
+        let Some((place, name)) = self.target_place(target, log)? else { return self.find_below(target) };
+        let Some(stat) = place.dir.stat_of(name)? else { return self.find_below(target) };
+        if stat.kind == Kind::Whiteout && self.form.is_some() {
+            return Ok(Target::Missing);
+        }
         if let Some(link) = self.deferred.held_by(&stat) {
             return Ok(Target::Waits(link));
         }
-        match (stat.kind, self.policy.hardlinks) {
+        self.judge_target(stat.kind)?;
+        // One of a lower layer may be replaced by one of this layer yet: until the end it is missing.
+        let ours = || self.written.contains(self.written.place(place.node, name));
+        Ok(if self.policy.hardlinks == Hardlinks::InLayer && !ours() { Target::Missing } else { Target::Found { place, stat } })
+    }
+
+    /// Looks for a target that this layer does not have in the lower ones.
+    fn find_below(&mut self, target: &EntryPath) -> Result<Target, Error> {
+        if self.form.is_none() {
+            return Ok(Target::Missing);
+        }
+        let Some((view, name)) = self.seek_parent(target)? else { return Ok(Target::Missing) };
+        let object = match self.lowers.show(&view.beneath, name)? {
+            Shown::Nothing | Shown::Unknown => return Ok(Target::Missing),
+            Shown::Directory(_) => {
+                self.judge_target(Kind::Directory)?;
+                return Ok(Target::Missing);
+            }
+            Shown::Object(object) => object,
+        };
+        self.judge_target(object.kind())?;
+        Ok(if self.policy.hardlinks == Hardlinks::InLayer { Target::Missing } else { Target::Below(object) })
+    }
+
+    /// Judges whether an object of this kind may be linked.
+    fn judge_target(&self, kind: Kind) -> Result<(), Error> {
+        match (kind, self.policy.hardlinks) {
             (Kind::Directory, _) => Err(Error::new(ErrorKind::HardlinkToSpecial, "the target is a directory")),
             (Kind::Symlink, Hardlinks::InLayer) => Err(Error::new(ErrorKind::HardlinkToSymlink, "the target is a symlink")),
             (Kind::Symlink, _) if self.policy.symlinks == Symlinks::Reject => {
                 Err(Error::new(ErrorKind::HardlinkToSymlink, "the target is a symlink"))
             }
-            (Kind::File, Hardlinks::InLayer) => {
-                // One of a lower layer may be replaced by one of this layer yet: until the end it is missing.
-                let ours = self.written.contains(self.written.place(place.node, name));
-                Ok(if ours { Target::Found { place, stat } } else { Target::Missing })
-            }
-            (Kind::File | Kind::Symlink, _) => Ok(Target::Found { place, stat }),
-            (Kind::Fifo, Hardlinks::InRoot) if self.policy.fifos == Fifos::Create => Ok(Target::Found { place, stat }),
-            (Kind::Device, Hardlinks::InRoot) if self.policy.devices == Devices::Create => Ok(Target::Found { place, stat }),
-            (Kind::Fifo | Kind::Device | Kind::Other, _) => {
+            (Kind::File | Kind::Symlink, _) => Ok(()),
+            (Kind::Fifo, Hardlinks::InRoot) if self.policy.fifos == Fifos::Create => Ok(()),
+            (Kind::CharacterDevice | Kind::BlockDevice, Hardlinks::InRoot) if self.policy.devices == Devices::Create => Ok(()),
+            (Kind::Fifo | Kind::CharacterDevice | Kind::BlockDevice | Kind::Whiteout | Kind::Other, _) => {
                 Err(Error::new(ErrorKind::HardlinkToSpecial, "the target is of a kind that no entry could have made"))
             }
         }
@@ -185,7 +226,7 @@ impl Applier {
             if standing.map(|standing| standing.id) != Some(stat.id) {
                 self.clear_place(place, name, standing, log)?;
                 if from.dir.stat_of(target_name)?.map(|stat| stat.id) != Some(stat.id) {
-                    return Err(missing(target));
+                    return Err(self.missing(target));
                 }
                 fresh(make(self)?)?;
             }
@@ -259,9 +300,16 @@ impl Applier {
         }
         // Those left wait for each other.
         let stuck = followers.values().flatten().min().and_then(|number| self.deferred.links.get(*number));
-        let result = stuck.map_or(Ok(()), |link| Err(missing(&link.target).located(&link.entry.location())));
+        let result = stuck.map_or(Ok(()), |link| Err(self.missing(&link.target).located(&link.entry.location())));
         self.deferred = Deferred::default();
         result
+    }
+
+    fn missing(&self, target: &EntryPath) -> Error {
+        if self.lowers.are_unknown() && self.policy.hardlinks == Hardlinks::InRoot {
+            return Error::new(ErrorKind::LowerRequired, format!("the target is not in this layer: {target:?}"));
+        }
+        Error::new(ErrorKind::HardlinkTargetMissing, format!("no such target that may be linked: {target:?}"))
     }
 
     /// Gives the place that a link still holds.
@@ -270,9 +318,9 @@ impl Applier {
         if !self.directories.is_alive(link.node) {
             return Ok(None);
         }
-        let dir = self.open_node(link.node)?;
-        let standing = dir.stat_of(name)?.map(|stat| Placeholder::of(&stat));
-        Ok((standing == Some(link.placeholder)).then_some((Place { dir, node: link.node }, name)))
+        let place = self.place_of_node(link.node)?;
+        let standing = place.dir.stat_of(name)?.map(|stat| Placeholder::of(&stat));
+        Ok((standing == Some(link.placeholder)).then_some((place, name)))
     }
 
     /// Makes one link that waited, or gives the one that it must wait for.
@@ -285,6 +333,7 @@ impl Applier {
         if self.was_skipped(target, log)? {
             self.root.unlink(&place.dir, name)?;
             self.written.remove(self.written.place(place.node, name));
+            self.hide_again(&place, name)?;
             self.leave_out(entry, Reason::HardlinkToSkipped, log)?;
             return Ok(None);
         }
@@ -294,8 +343,14 @@ impl Applier {
                 self.count_hardlink();
                 self.link(entry, (&from, target), stat, (&place, name), *owner, log).map(|()| None)
             }
+            Target::Below(object) => {
+                let (from, stat) = self.copy_up(target, &object, log)?;
+                self.root.unlink(&place.dir, name)?;
+                self.count_hardlink();
+                self.link(entry, (&from, target), stat, (&place, name), *owner, log).map(|()| None)
+            }
             Target::Waits(first) => Ok(Some(first)),
-            Target::Missing => Err(missing(target)),
+            Target::Missing => Err(self.missing(target)),
         }
     }
 }
@@ -309,8 +364,4 @@ fn random_time() -> Timestamp {
     let secs = i64::try_from(random().checked_rem(SECONDS).unwrap_or(0)).unwrap_or(0).saturating_add(FROM);
     let nanos = u32::try_from(random().checked_rem(NANOS).unwrap_or(0)).unwrap_or(0);
     Timestamp::new(secs, nanos).unwrap_or_default()
-}
-
-fn missing(target: &EntryPath) -> Error {
-    Error::new(ErrorKind::HardlinkTargetMissing, format!("no such target that may be linked: {target:?}"))
 }

@@ -1,31 +1,34 @@
-//! Applies vetted entries to a tree, in merged form: replacement, whiteouts, hardlinks, attributes in the order that the
+//! Applies vetted entries to a tree, or to the directory of one layer in overlay form: replacement, whiteouts, hardlinks, attributes in the order that the
 //! kernel forces. Everything reaches the disk through [`Root`].
 
+mod copy_up;
 mod directories;
 mod finish;
 mod links;
+mod lower;
 mod objects;
 mod parents;
+mod view;
 mod whiteouts;
 mod written;
 
 use crate::blob::Stop;
 use crate::entry::{Entry, EntryKind, Owner};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Location};
 use crate::layer::Sink;
-use crate::observe::{EntryCounts, Log, Reason};
-use crate::policy::{Judged, Policy, Resolver};
+use crate::observe::{EntryCounts, Event, Log, Reason};
+use crate::policy::{IMPLICIT_MODE, Judged, Policy, Resolver};
 use crate::root::{Attributes as _, Root, caller};
+use copy_up::Copies;
 use directories::{Directories, Final, Inheritance, Mode, NodeId};
 use links::Deferred;
+use lower::Beneath;
 use objects::OpenFile;
 use parents::Cache;
 use written::Written;
 
 pub(crate) use finish::TreeComplete;
-
-/// Mode of a directory that has no entry.
-const IMPLICIT_MODE: u32 = 0o755;
+pub(crate) use lower::{Lower, Lowers};
 
 /// What the tree is that is written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +39,18 @@ pub(crate) enum Ground {
     InPlace,
 }
 
+/// How a layer in overlay form says what it hides of the layers below: for mounts with or without `userxattr`
+/// (Linux `Documentation/filesystems/overlayfs.rst`). A hidden name is a character device 0:0 in both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "lowercase"))]
+#[non_exhaustive]
+pub enum OverlayForm {
+    /// Opaque directories have `trusted.overlay.opaque`, which needs CAP_SYS_ADMIN in the initial user namespace.
+    Trusted,
+    /// Opaque directories have `user.overlay.opaque`, for mounts with `userxattr`; needs no privilege.
+    User,
+}
+
 /// Applies the layers of one tree.
 #[derive(Debug)]
 pub(crate) struct Applier {
@@ -43,6 +58,13 @@ pub(crate) struct Applier {
     policy: Policy,
     caller: Owner,
     ground: Ground,
+    /// The form of a directory that holds one layer; none where all layers go into one tree.
+    form: Option<OverlayForm>,
+    lowers: Lowers,
+    beneath_top: Beneath,
+    /// Whether the layer hides all below it.
+    root_opaque: bool,
+    copies: Copies,
     directories: Directories,
     cache: Cache,
     /// Objects made in this layer.
@@ -62,9 +84,20 @@ pub(crate) struct Applier {
 pub(crate) struct Applied {
     pub(crate) counts: EntryCounts,
     pub(crate) file_bytes: u64,
+    pub(crate) root_opaque: bool,
 }
 
 impl Applier {
+    /// For the directory of one layer in overlay form, a new, empty one of our own.
+    pub(crate) fn overlay(root: Root, policy: Policy, form: OverlayForm, lowers: Lowers) -> Result<Self, Error> {
+        let mut applier = Self::new(root, policy, Ground::Staged)?;
+        applier.beneath_top = lowers.top();
+        (applier.form, applier.lowers) = (Some(form), lowers);
+        applier.prepare_overlay_root()?;
+        Ok(applier)
+    }
+
+    /// For all layers of one tree.
     pub(crate) fn new(root: Root, policy: Policy, ground: Ground) -> Result<Self, Error> {
         let root = match policy.resolver {
             Resolver::Auto => root,
@@ -77,6 +110,11 @@ impl Applier {
             policy,
             caller: caller(),
             ground,
+            form: None,
+            lowers: Lowers::Known(Vec::new()),
+            beneath_top: Beneath::Nothing,
+            root_opaque: false,
+            copies: Copies::default(),
             directories,
             cache: Cache::default(),
             objects: 0,
@@ -136,7 +174,14 @@ impl Applier {
         if self.ground == Ground::InPlace {
             self.finish_directories(stop, log)?;
         }
-        Ok(Applied { counts: self.counts, file_bytes: self.file_bytes })
+        if self.lowers.are_unknown() && !self.directories.has_entry(NodeId::TOP) {
+            let location = Location { path: Some(Vec::new()), ..Location::default() };
+            log.record(Event { reason: Reason::LowerUnknown, location, detail: "the root".into() });
+        }
+        self.cache.clear();
+        self.copies = Copies::default();
+        self.written = Written::new();
+        Ok(Applied { counts: self.counts, file_bytes: self.file_bytes, root_opaque: self.root_opaque })
     }
 
     /// Takes bytes that are free again at the end of the layer.

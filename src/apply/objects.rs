@@ -7,13 +7,11 @@ use crate::archive::{Timestamp, Xattr};
 use crate::entry::{ACCESS_ACL, CAPABILITY, DEFAULT_ACL, Device, Entry, Metadata, Name, Owner, SymlinkTarget};
 use crate::error::{Error, ErrorKind};
 use crate::observe::{Log, Reason};
-use crate::policy::{Duplicates, UnsupportedXattrs};
-use crate::root::{Attributes, Dir, Kind, Made, NewFile, Stat};
+use crate::policy::{Duplicates, Implicit};
+use crate::root::{Attributes, Dir, Kind, Made, NewFile, Stat, XattrRefusal};
 
 /// Mode of a file until its own is set: that of a new one, where a default ACL made it another.
 const PRIVATE: u32 = 0o600;
-/// The namespace whose attributes a directory loses when an entry without them replaces it, beside capability and ACLs.
-const USER: &[u8] = b"user.";
 
 /// A regular file whose body arrives.
 #[derive(Debug)]
@@ -50,19 +48,24 @@ impl Applier {
     /// Applies a directory entry: a new directory, or other attributes for the one that is there.
     pub(super) fn directory(&mut self, entry: &Entry, owner: Option<Owner>, log: &mut Log) -> Result<(), Error> {
         let (place, name) = self.place_for(entry, log)?;
-        let dir = match self.root.make_directory(&place.dir, name)? {
-            Made::New(dir) => dir,
+        let beneath = self.lowers.directories(&place.beneath, name)?;
+        let (dir, merges) = match self.root.make_directory(&place.dir, name)? {
+            Made::New(dir) => (dir, !beneath.is_nothing()),
             Made::Exists => match place.dir.stat_of(name)? {
                 Some(stat) if stat.kind == Kind::Directory => return self.directory_again(&place, name, entry, owner, log),
                 stat => {
                     self.clear_place(&place, name, stat, log)?;
-                    fresh(self.root.make_directory(&place.dir, name)?)?
+                    let dir = fresh(self.root.make_directory(&place.dir, name)?)?;
+                    self.cover(&place, name, &dir)?;
+                    (dir, false)
                 }
             },
         };
         let limits = &self.policy.limits;
         let node = self.directories.add((place.node, name), dir.id(), self.implicit_last(), Inheritance::Nothing, limits)?;
-        self.directories.set_cleared(node)?;
+        if !merges {
+            self.directories.set_cleared(node)?;
+        }
         self.prepare_directory(&dir, place.node, owner)?;
         self.directory_attributes(&dir, node, entry.metadata(), log)?;
         self.landed(&place, entry, name)?;
@@ -71,7 +74,7 @@ impl Applier {
 
     fn directory_again(&mut self, place: &Place, name: Name<'_>, entry: &Entry, owner: Option<Owner>, log: &mut Log) -> Result<(), Error> {
         let dir = self.root.open_directory(&place.dir, name)?;
-        let known = self.known(place.node, name, dir.clone())?;
+        let known = self.known(place, name, dir.clone())?;
         if self.directories.has_entry(known.node) {
             self.duplicate(log)?;
         }
@@ -101,8 +104,7 @@ impl Applier {
     pub(super) fn replace_attributes(&mut self, dir: &Dir, node: NodeId, owner: Option<Owner>, kept: &[Xattr]) -> Result<(), Error> {
         self.own(dir, owner, self.directories.inheritance(node))?;
         for name in dir.xattr_names()? {
-            let ours = name.starts_with(USER) || [CAPABILITY, ACCESS_ACL, DEFAULT_ACL].contains(&name.as_slice());
-            if ours && !kept.iter().any(|xattr| xattr.name == name) {
+            if self.policy.sets_xattr(&name) && !kept.iter().any(|xattr| xattr.name == name) {
                 dir.remove_xattr(&name)?;
             }
         }
@@ -158,37 +160,39 @@ impl Applier {
             file.remove_acls()?;
             file.set_mode(PRIVATE)?;
         }
-        let select = |wanted: fn(&[u8]) -> bool| metadata.xattrs.iter().filter(move |xattr| wanted(&xattr.name));
-        // The kernel takes them from an ordinary user only while the owner may write; no later step drops them.
-        for xattr in select(|name| name != ACCESS_ACL && name != CAPABILITY) {
-            self.set_xattr(&file, xattr, log)?;
-        }
-        self.own(&file, owner, inheritance)?;
-        for acl in select(|name| name == ACCESS_ACL) {
-            self.set_xattr(&file, acl, log)?;
-        }
-        file.set_mode(metadata.mode)?;
-        for capability in select(|name| name == CAPABILITY) {
-            self.set_xattr(&file, capability, log)?;
-        }
-        clamped(file.set_time(metadata.mtime)?, log);
+        // A setgid directory gave its group.
+        let owner = owner.or((inheritance == Inheritance::Possible).then_some(self.caller));
+        self.file_attributes(&file, &metadata, owner, log)?;
         self.counts.files = self.counts.files.saturating_add(1);
         self.file_bytes = self.file_bytes.saturating_add(len);
         Ok(())
     }
 
+    /// Sets the attributes of a file that hands nothing down and has nothing from its directory.
+    pub(super) fn file_attributes(&self, file: &NewFile, metadata: &Metadata, owner: Option<Owner>, log: &mut Log) -> Result<(), Error> {
+        let select = |wanted: fn(&[u8]) -> bool| metadata.xattrs.iter().filter(move |xattr| wanted(&xattr.name));
+        // The kernel takes them from an ordinary user only while the owner may write; no later step drops them.
+        for xattr in select(|name| name != ACCESS_ACL && name != CAPABILITY) {
+            self.set_xattr(file, xattr, log)?;
+        }
+        owner.map_or(Ok(()), |owner| file.set_owner(owner))?;
+        for acl in select(|name| name == ACCESS_ACL) {
+            self.set_xattr(file, acl, log)?;
+        }
+        file.set_mode(metadata.mode)?;
+        for capability in select(|name| name == CAPABILITY) {
+            self.set_xattr(file, capability, log)?;
+        }
+        clamped(file.set_time(metadata.mtime)?, log);
+        Ok(())
+    }
+
     pub(super) fn set_xattr(&self, object: &impl Attributes, xattr: &Xattr, log: &mut Log) -> Result<(), Error> {
         let Err(refusal) = object.set_xattr(xattr)? else { return Ok(()) };
-        let dropped = match self.policy.unsupported_xattrs {
-            UnsupportedXattrs::Event => true,
-            UnsupportedXattrs::EventForUser => xattr.name.starts_with(USER),
-            UnsupportedXattrs::Error => false,
-        };
-        let detail = format!("{} ({refusal:?})", crate::error::escape_path(&xattr.name));
-        if !dropped {
-            return Err(Error::new(ErrorKind::XattrUnsupported, detail));
+        if !self.policy.tolerates_refusal_of(&xattr.name) {
+            return Err(unsupported(xattr, refusal));
         }
-        log.note(Reason::XattrUnsupported, detail);
+        log.note(Reason::XattrUnsupported, refused(xattr, refusal));
         Ok(())
     }
 
@@ -291,6 +295,20 @@ impl Applier {
         }
         self.directories.touch(place.node)
     }
+}
+
+/// Writes down the owner of a directory that has no entry, where the policy wants that.
+pub(super) fn record(dir: &Dir, implicit: &Implicit) -> Result<(), Error> {
+    let Some(record) = &implicit.record else { return Ok(()) };
+    dir.set_xattr(record)?.map_err(|refusal| unsupported(record, refusal))
+}
+
+pub(super) fn unsupported(xattr: &Xattr, refusal: XattrRefusal) -> Error {
+    Error::new(ErrorKind::XattrUnsupported, refused(xattr, refusal))
+}
+
+fn refused(xattr: &Xattr, refusal: XattrRefusal) -> String {
+    format!("{} ({refusal:?})", crate::error::escape_path(&xattr.name))
 }
 
 pub(super) fn clamped(held: Option<Timestamp>, log: &mut Log) {

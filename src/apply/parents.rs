@@ -2,17 +2,22 @@
 
 use super::Applier;
 use super::directories::{Final, Inheritance, Mode, NodeId};
+use super::lower::{Beneath, Shown};
+use super::objects::{fresh, record};
+use super::view::View;
 use crate::entry::{EntryPath, Name};
 use crate::error::{Error, ErrorKind};
 use crate::observe::{Log, Reason};
 use crate::policy::{ImplicitParents, NonDirectoryParents, SymlinkedParents};
-use crate::root::{Attributes as _, Dir, Made, Reach, Resolution, Stat, Step, Trail};
+use crate::root::{Attributes as _, Dir, Kind, Reach, Resolution, Stat, Step, Trail};
 
 /// A directory of the tree, open, and its number.
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     pub(super) dir: Dir,
     pub(super) node: NodeId,
+    /// What of lower layers it is merged with; nothing where all layers are one tree.
+    pub(super) beneath: Beneath,
 }
 
 /// What becomes of a parent that is not there.
@@ -20,6 +25,8 @@ pub(super) struct Place {
 pub(super) enum Missing {
     /// It is made.
     Make,
+    /// One that only lower layers have is made over it; one that is nowhere is not.
+    CopyUp,
     /// Then there is none.
     Leave,
 }
@@ -88,36 +95,64 @@ impl Applier {
         Ok(Some(self.cache.levels.last().map_or_else(|| self.top(), |(_, place)| place.clone())))
     }
 
-    fn next_place(&mut self, here: &Place, name: Name<'_>, missing: Missing, log: &mut Log) -> Result<Option<Place>, Error> {
+    pub(super) fn next_place(&mut self, here: &Place, name: Name<'_>, missing: Missing, log: &mut Log) -> Result<Option<Place>, Error> {
         match (self.root.enter(&here.dir, name)?, missing) {
-            (Step::Directory(dir), _) => self.known(here.node, name, dir).map(Some),
-            (Step::Symlink, _) if self.policy.symlinked_parents == SymlinkedParents::Reject => Err(self.refuse_link(here, name)),
-            (Step::Symlink, _) => {
-                let path = self.link_path(name);
-                self.through_link(&path, missing, log)
+            (Step::Directory(dir), _) => self.known(here, name, dir).map(Some),
+            (Step::Symlink, _) => self.linked_place(here, name, missing, log),
+            (Step::Missing, _) if !here.beneath.is_nothing() => self.place_from_below(here, name, missing, log),
+            (Step::Whiteout, Missing::Make) if self.form.is_some() => {
+                self.root.unlink(&here.dir, name)?;
+                self.make_covering(here, name, log).map(Some)
             }
-            (Step::Other, _) if self.policy.non_directory_parents == NonDirectoryParents::Reject => {
-                Err(Error::new(ErrorKind::NotADirectory, "a parent is there and is no directory"))
+            (Step::Whiteout, _) if self.form.is_some() => Ok(None),
+            (Step::Whiteout | Step::Other, Missing::Make) => {
+                self.judge_obstacle(name, log)?;
+                self.root.unlink(&here.dir, name)?;
+                self.make_covering(here, name, log).map(Some)
             }
-            (Step::Other | Step::Missing, Missing::Leave) => Ok(None),
-            (Step::Other, Missing::Make) => {
-                self.clear_the_way(here, name, log)?;
-                self.make_implicit(here, name, log).map(Some)
-            }
-            (Step::Missing, Missing::Make) => self.make_implicit(here, name, log).map(Some),
+            (Step::Whiteout | Step::Other, _) => self.refuse_obstacle().map(|()| None),
+            (Step::Missing, Missing::Make) => self.make_implicit(here, name, Beneath::Nothing, log).map(Some),
+            (Step::Missing, _) => Ok(None),
         }
     }
 
-    /// Names what is wrong with a parent that is a symlink: a loop, one of this layer that leads out of the root, or just that.
-    fn refuse_link(&self, here: &Place, name: Name<'_>) -> Error {
-        let mut reach = Reach::Inside;
-        let walked = self.root.walk_watching(&self.link_path(name), self.policy.limits.depth, &mut reach);
-        let ours = self.written.contains(self.written.place(here.node, name));
-        match (walked, reach) {
-            (Err(error), _) if error.kind() == ErrorKind::SymlinkLoop => error,
-            (_, Reach::Beyond) if ours => Error::new(ErrorKind::SymlinkEscape, "a parent is a symlink that leads out of the root"),
-            _ => Error::new(ErrorKind::SymlinkInPath, "a parent is a symlink"),
+    /// Gives the directory for a name that this layer does not have and lower ones may.
+    fn place_from_below(&mut self, here: &Place, name: Name<'_>, missing: Missing, log: &mut Log) -> Result<Option<Place>, Error> {
+        match (self.lowers.show(&here.beneath, name)?, missing) {
+            (Shown::Directory(_), Missing::Leave) => Ok(None),
+            (Shown::Directory(beneath), _) => self.copy_directory_up(here, name, beneath).map(Some),
+            (Shown::Object(object), _) if object.kind() == Kind::Symlink => self.linked_place(here, name, missing, log),
+            (Shown::Object(_), Missing::Make) => {
+                self.judge_obstacle(name, log)?;
+                self.make_implicit(here, name, Beneath::Nothing, log).map(Some)
+            }
+            (Shown::Object(_), _) => self.refuse_obstacle().map(|()| None),
+            (Shown::Nothing, Missing::Make) => self.make_implicit(here, name, Beneath::Nothing, log).map(Some),
+            (Shown::Unknown, Missing::Make | Missing::CopyUp) => self.make_implicit(here, name, Beneath::Unknown, log).map(Some),
+            (Shown::Nothing | Shown::Unknown, _) => Ok(None),
         }
+    }
+
+    fn linked_place(&mut self, here: &Place, name: Name<'_>, missing: Missing, log: &mut Log) -> Result<Option<Place>, Error> {
+        let path = self.link_path(name);
+        match self.policy.symlinked_parents {
+            SymlinkedParents::Reject => Err(self.refuse_link(&path, Some(here.node), name)),
+            SymlinkedParents::Resolve => self.through_link(&path, missing, log),
+        }
+    }
+
+    fn refuse_obstacle(&self) -> Result<(), Error> {
+        match self.policy.non_directory_parents {
+            NonDirectoryParents::Reject => Err(Error::new(ErrorKind::NotADirectory, "a parent is there and is no directory")),
+            NonDirectoryParents::Replace => Ok(()),
+        }
+    }
+
+    /// Judges something that is no directory, where an entry needs a parent.
+    fn judge_obstacle(&self, name: Name<'_>, log: &mut Log) -> Result<(), Error> {
+        self.refuse_obstacle()?;
+        log.note(Reason::NonDirectoryReplaced, crate::error::escape_path(name.as_bytes()));
+        Ok(())
     }
 
     /// The path of a name in the directory that was reached last.
@@ -132,51 +167,58 @@ impl Applier {
 
     /// Gives the directory that the symlink at `path` leads to inside the root.
     fn through_link(&mut self, path: &[u8], missing: Missing, log: &mut Log) -> Result<Option<Place>, Error> {
-        let depth = self.policy.limits.depth;
-        if let Some(dir) = self.root.resolve_at_once(path)?
+        if self.form.is_none()
+            && let Some(dir) = self.root.resolve_at_once(path)?
             && let Some(node) = self.directories.find(dir.id())
         {
-            return Ok(Some(Place { dir, node }));
+            return Ok(Some(Place { dir, node, beneath: Beneath::Nothing }));
         }
-        let (at, rest, blocked) = match self.root.walk(path, depth)? {
-            Resolution::Directory(trail) => return self.follow(trail).map(Some),
-            Resolution::Missing { at, rest } => (at, rest, false),
-            Resolution::Other { at, rest } => (at, rest, true),
+        let (at, rest) = match self.walk(path, &mut Reach::Inside)? {
+            Resolution::Directory(trail) => return self.follow(trail, missing),
+            Resolution::Missing { at, rest } => (at, rest),
+            Resolution::Other { at, rest } => {
+                self.refuse_obstacle()?;
+                (at, rest)
+            }
         };
-        if blocked && self.policy.non_directory_parents == NonDirectoryParents::Reject {
-            return Err(Error::new(ErrorKind::NotADirectory, "a link among the parents leads to something that is no directory"));
-        }
-        if missing == Missing::Leave {
+        let marker_may_hide = missing == Missing::CopyUp && self.lowers.are_unknown();
+        if missing != Missing::Make && !marker_may_hide {
             return Ok(None);
         }
-        let mut place = self.follow(at)?;
-        for (level, raw) in rest.iter().enumerate() {
-            let name = Name::new(raw).ok_or_else(|| Error::new(ErrorKind::NameTooLong, "a component of a link's target"))?;
-            if blocked && level == 0 {
-                self.clear_the_way(&place, name, log)?;
+        let Some(mut place) = self.follow(at, missing)? else { return Ok(None) };
+        for raw in rest {
+            let name = Name::new(&raw).ok_or_else(|| Error::new(ErrorKind::NameTooLong, "a component of a link's target"))?;
+            match self.next_place(&place, name, missing, log)? {
+                Some(next) => place = next,
+                None => return Ok(None),
             }
-            place = self.make_implicit(&place, name, log)?;
         }
         Ok(Some(place))
     }
 
     /// Takes note of every directory of a trail and gives the last.
-    fn follow(&mut self, trail: Trail) -> Result<Place, Error> {
+    fn follow(&mut self, trail: Trail<View>, missing: Missing) -> Result<Option<Place>, Error> {
         let mut place = self.top();
-        for (raw, dir) in trail {
+        for (raw, view) in trail {
             let name = Name::new(&raw).ok_or_else(|| Error::new(ErrorKind::InvalidName, "a parent"))?;
-            place = self.known(place.node, name, dir)?;
+            place = match (view.upper, missing) {
+                (Some(dir), _) => self.known(&place, name, dir)?,
+                (None, Missing::Leave) => return Ok(None),
+                (None, Missing::Make | Missing::CopyUp) => self.copy_directory_up(&place, name, view.beneath)?,
+            };
         }
-        Ok(place)
+        Ok(Some(place))
     }
 
     /// Gives the number of a directory that stands in the tree; one that was there before the unpack is found here first.
-    pub(super) fn known(&mut self, parent: NodeId, name: Name<'_>, dir: Dir) -> Result<Place, Error> {
+    pub(super) fn known(&mut self, parent: &Place, name: Name<'_>, dir: Dir) -> Result<Place, Error> {
         if let Some(node) = self.directories.find(dir.id()) {
-            return Ok(Place { dir, node });
+            let hidden = parent.beneath.is_nothing() || self.directories.is_cleared(node);
+            let beneath = if hidden { Beneath::Nothing } else { self.lowers.directories(&parent.beneath, name)? };
+            return Ok(Place { dir, node, beneath });
         }
         let stat = dir.stat()?;
-        let above = self.open_node(parent)?;
+        let above = self.open_node(parent.node)?;
         let mut mode = Mode::AsFound;
         if self.lacks_permission(&stat) {
             self.root.grant_owner(&above, name)?;
@@ -185,8 +227,8 @@ impl Applier {
         let readable = self.root.open_directory(&above, name)?;
         let inheritance = if stat.mode & 0o2000 != 0 || readable.has_default_acl()? { Inheritance::Possible } else { Inheritance::Nothing };
         let last = Final { mode, mtime: stat.mtime };
-        let node = self.directories.add((parent, name), dir.id(), last, inheritance, &self.policy.limits)?;
-        Ok(Place { dir, node })
+        let node = self.directories.add((parent.node, name), dir.id(), last, inheritance, &self.policy.limits)?;
+        Ok(Place { dir, node, beneath: Beneath::Nothing })
     }
 
     /// Whether the caller must give himself permission to work in a directory of his.
@@ -195,7 +237,7 @@ impl Applier {
     }
 
     /// Makes a directory that has no entry: 0755, the container's root, time 0, whatever umask, default ACL or setgid say.
-    fn make_implicit(&mut self, here: &Place, name: Name<'_>, log: &mut Log) -> Result<Place, Error> {
+    fn make_implicit(&mut self, here: &Place, name: Name<'_>, beneath: Beneath, log: &mut Log) -> Result<Place, Error> {
         if name.is_marker() {
             // Out of a link's target: made, whoever reads the tree as a layer takes it for a whiteout.
             return Err(Error::new(ErrorKind::InvalidWhiteout, "a link's target names a directory like a whiteout"));
@@ -205,22 +247,38 @@ impl Applier {
             ImplicitParents::Create => {}
             ImplicitParents::CreateWithEvent => log.note(Reason::ImplicitParent, crate::error::escape_path(name.as_bytes())),
         }
-        self.count_object()?;
-        let Made::New(dir) = self.root.make_directory(&here.dir, name)? else {
-            return Err(Error::new(ErrorKind::Io, "a name appeared while it was made: somebody else writes here"));
-        };
-        let owner = self.policy.implicit_owner(self.caller)?;
-        self.prepare_directory(&dir, here.node, owner)?;
-        let node = self.directories.add((here.node, name), dir.id(), self.implicit_last(), Inheritance::Nothing, &self.policy.limits)?;
-        self.directories.set_cleared(node)?;
-        self.directories.touch(node)?;
-        Ok(Place { dir, node })
+        if matches!(beneath, Beneath::Unknown) {
+            log.note(Reason::LowerUnknown, crate::error::escape_path(name.as_bytes()));
+        }
+        let place = self.make_unnamed(here, name, beneath)?;
+        let implicit = self.policy.implicit(self.caller)?;
+        self.prepare_directory(&place.dir, here.node, implicit.owner)?;
+        record(&place.dir, &implicit)?;
+        Ok(place)
     }
 
-    /// Removes what is in the way of a parent.
-    fn clear_the_way(&mut self, here: &Place, name: Name<'_>, log: &mut Log) -> Result<(), Error> {
-        log.note(Reason::NonDirectoryReplaced, crate::error::escape_path(name.as_bytes()));
-        self.root.unlink(&here.dir, name)
+    /// Makes a directory without an entry in place of something that this layer had there, so that nothing lower shows in it.
+    fn make_covering(&mut self, here: &Place, name: Name<'_>, log: &mut Log) -> Result<Place, Error> {
+        let place = self.make_implicit(here, name, Beneath::Nothing, log)?;
+        self.cover(here, name, &place.dir)?;
+        Ok(place)
+    }
+
+    /// Makes the directory that lower layers show under a name, with their attributes.
+    fn copy_directory_up(&mut self, here: &Place, name: Name<'_>, beneath: Beneath) -> Result<Place, Error> {
+        let place = self.make_unnamed(here, name, beneath)?;
+        self.take_attributes_over(&place)?;
+        Ok(place)
+    }
+
+    fn make_unnamed(&mut self, here: &Place, name: Name<'_>, beneath: Beneath) -> Result<Place, Error> {
+        self.count_object()?;
+        let dir = fresh(self.root.make_directory(&here.dir, name)?)?;
+        let node = self.directories.add((here.node, name), dir.id(), self.implicit_last(), Inheritance::Nothing, &self.policy.limits)?;
+        if beneath.is_nothing() {
+            self.directories.set_cleared(node)?;
+        }
+        Ok(Place { dir, node, beneath })
     }
 
     /// Counts an object that is made against the limit of entries: directories without one cost as much.
@@ -237,6 +295,21 @@ impl Applier {
             dir = self.enter_node(&dir, step)?;
         }
         Ok(dir)
+    }
+
+    /// As [`open_node`](Self::open_node), with what is beneath.
+    pub(super) fn place_of_node(&self, node: NodeId) -> Result<Place, Error> {
+        let mut place = self.top();
+        for step in self.directories.chain(node)? {
+            let dir = self.enter_node(&place.dir, step)?;
+            let hidden = place.beneath.is_nothing() || self.directories.is_cleared(step);
+            let beneath = match self.directories.name(step) {
+                Some(name) if !hidden => self.lowers.directories(&place.beneath, name)?,
+                _ => Beneath::Nothing,
+            };
+            place = Place { dir, node: step, beneath };
+        }
+        Ok(place)
     }
 
     /// Enters a directory of the table from the one above it.
@@ -260,6 +333,7 @@ impl Applier {
     }
 
     pub(super) fn top(&self) -> Place {
-        Place { dir: self.root.top().clone(), node: NodeId::TOP }
+        let beneath = if self.directories.is_cleared(NodeId::TOP) { Beneath::Nothing } else { self.beneath_top.clone() };
+        Place { dir: self.root.top().clone(), node: NodeId::TOP, beneath }
     }
 }

@@ -1,9 +1,14 @@
-//! Whiteouts in the merged form: they hide what lower layers put there, never what this layer did, in any order.
+//! Whiteouts: they hide what lower layers put there, never what this layer did, in any order.
+//!
+//! In the merged form what they hide is removed. In overlay form it stands elsewhere: a character device 0:0 or an opaque
+//! directory hides it, and what is removed is what this layer took over from below.
 
 use std::collections::HashSet;
 
 use super::Applier;
 use super::directories::NodeId;
+use super::lower::Shown;
+use super::objects::record;
 use super::parents::{Missing, Place};
 use super::written::Written;
 use crate::entry::{Entry, Name, Whiteout};
@@ -14,6 +19,9 @@ use crate::root::{Clearing, Dir, Keep, Kind, ObjectId, Removal};
 impl Applier {
     /// Honours a whiteout. A marker makes nothing: no parent, and it does not count as using its directory.
     pub(super) fn whiteout(&mut self, entry: &Entry, whiteout: &Whiteout, log: &mut Log) -> Result<(), Error> {
+        if self.form.is_some() {
+            return self.cover_lower(entry, whiteout, log);
+        }
         let Some((place, _)) = self.parent_of(entry.path(), Missing::Leave, log)? else { return Ok(()) };
         match whiteout {
             Whiteout::Opaque => self.hide_children(vec![place.node]),
@@ -22,6 +30,75 @@ impl Applier {
                 None => Ok(()),
             },
         }
+    }
+
+    /// Honours a whiteout in overlay form: one that hides nothing is dropped.
+    fn cover_lower(&mut self, entry: &Entry, whiteout: &Whiteout, log: &mut Log) -> Result<(), Error> {
+        if !self.lowers.are_unknown() {
+            let Some((view, _)) = self.seek_parent(entry.path())? else { return Ok(()) };
+            let hides = match whiteout {
+                Whiteout::Opaque => !view.beneath.is_nothing(),
+                Whiteout::Hides(hidden) => match hidden.name() {
+                    Some(name) => !matches!(self.lowers.show(&view.beneath, name)?, Shown::Nothing),
+                    None => false,
+                },
+            };
+            if !hides {
+                return Ok(());
+            }
+        }
+        let Some((place, _)) = self.parent_of(entry.path(), Missing::CopyUp, log)? else { return Ok(()) };
+        if place.beneath.is_nothing() {
+            return Ok(());
+        }
+        match whiteout {
+            Whiteout::Opaque => self.hide_all(place.node),
+            Whiteout::Hides(hidden) => hidden.name().map_or(Ok(()), |name| self.hide_name(&place, name)),
+        }
+    }
+
+    /// Hides what lower layers show under a name.
+    fn hide_name(&mut self, place: &Place, name: Name<'_>) -> Result<(), Error> {
+        let Some(stat) = place.dir.stat_of(name)? else { return self.make_whiteout(place, name) };
+        match stat.kind {
+            Kind::Whiteout => Ok(()),
+            Kind::Directory => {
+                if let Some(node) = self.directories.touched(stat.id) {
+                    self.forget_lower(node)?;
+                    return self.hide_all(node);
+                }
+                self.cache.clear();
+                self.root.remove(&place.dir, name, &mut self.directories)?;
+                self.make_whiteout(place, name)
+            }
+            _ if self.written.contains(self.written.place(place.node, name)) => Ok(()),
+            _ => {
+                self.root.unlink(&place.dir, name)?;
+                self.make_whiteout(place, name)
+            }
+        }
+    }
+
+    /// Hides all that lower layers show in a directory.
+    fn hide_all(&mut self, node: NodeId) -> Result<(), Error> {
+        if self.directories.is_cleared(node) {
+            return Ok(());
+        }
+        if node == NodeId::TOP {
+            // Overlayfs does not look at the attribute there: whoever mounts leaves out what is below.
+            self.root_opaque = true;
+        } else {
+            let above = self.open_node(self.directories.above(node)?)?;
+            let dir = self.open_for_attributes(&above, node)?;
+            self.mark_opaque(&dir)?;
+        }
+        self.hide_children(vec![node])
+    }
+
+    /// Makes a whiteout. Its time is not that of the run, so that the same layer gives the same directory.
+    pub(super) fn make_whiteout(&mut self, place: &Place, name: Name<'_>) -> Result<(), Error> {
+        self.root.make_whiteout(&place.dir, name)?;
+        self.root.set_time_of(&place.dir, name, self.policy.implicit_time()).map(drop)
     }
 
     fn hide(&mut self, place: &Place, name: Name<'_>) -> Result<(), Error> {
@@ -66,7 +143,9 @@ impl Applier {
         }
         let above = self.open_node(self.directories.above(node)?)?;
         let dir = self.open_for_attributes(&above, node)?;
-        self.replace_attributes(&dir, node, self.policy.implicit_owner(self.caller)?, &[])?;
+        let implicit = self.policy.implicit(self.caller)?;
+        self.replace_attributes(&dir, node, implicit.owner, &[])?;
+        record(&dir, &implicit)?;
         self.directories.set_last(node, self.implicit_last())
     }
 }

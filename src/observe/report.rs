@@ -26,6 +26,9 @@ pub struct LayerReport {
     pub entries: EntryCounts,
     /// The sum of the logical sizes of the files written, in bytes.
     pub file_bytes: u64,
+    /// Whether the layer hides all below it, by an opaque whiteout at its root. Said in overlay form alone, where whoever mounts
+    /// leaves out what is below.
+    pub root_opaque: bool,
     /// Everything skipped, changed or read generously.
     pub events: Events,
 }

@@ -12,6 +12,8 @@ use crate::error::{Error, ErrorKind};
 
 /// Most bytes of the list of an object's attribute names: Linux `XATTR_LIST_MAX`.
 const LIST_MAX: usize = 65_536;
+/// Most bytes of one attribute's value: Linux `XATTR_SIZE_MAX`.
+const VALUE_MAX: usize = 65_536;
 /// Room for the owner to work in a directory until its final mode is applied.
 const OWNER_ALL: u32 = 0o700;
 
@@ -84,6 +86,16 @@ pub(crate) trait Attributes {
         }
     }
 
+    /// Reads an extended attribute; none where there is none.
+    fn xattr(&self, name: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+        let mut value = Vec::with_capacity(VALUE_MAX);
+        match rustix::fs::fgetxattr(self.fd(), name, rustix::buffer::spare_capacity(&mut value)) {
+            Ok(_) => Ok(Some(value)),
+            Err(Errno::NODATA | Errno::NOTSUP) => Ok(None),
+            Err(errno) => Err(failed("reading an extended attribute")(errno)),
+        }
+    }
+
     /// Removes an extended attribute; one that is not there is removed already.
     fn remove_xattr(&self, name: &[u8]) -> Result<(), Error> {
         match rustix::fs::fremovexattr(self.fd(), name) {
@@ -152,7 +164,12 @@ impl Root {
     /// The one place where a mode goes through procfs: the handle is not followed, its type is checked, and procfs is
     /// known to be one.
     pub(crate) fn set_mode_of_special(&self, dir: &Dir, name: Name<'_>, mode: u32) -> Result<(), Error> {
-        self.set_mode_through_proc(dir, name, mode, |kind| matches!(kind, Kind::Fifo | Kind::Device))
+        self.set_mode_through_proc(dir, name, mode, |kind| matches!(kind, Kind::Fifo | Kind::CharacterDevice | Kind::BlockDevice))
+    }
+
+    /// Sets the mode of a regular file that cannot be opened as it is.
+    pub(super) fn set_mode_of_file(&self, dir: &Dir, name: Name<'_>, mode: u32) -> Result<(), Error> {
+        self.set_mode_through_proc(dir, name, mode, |kind| kind == Kind::File)
     }
 
     /// Removes the access ACL that a FIFO or device took over from its directory.

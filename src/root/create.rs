@@ -85,12 +85,21 @@ impl Root {
             Err(errno) => return Err(failed("making a device")(errno)),
         }
         match dir.stat_of(name)? {
-            Some(Stat { kind: Kind::Device, device, .. }) if device == super::wide(wanted) => Ok(Made::New(())),
+            Some(Stat { kind: Kind::CharacterDevice | Kind::BlockDevice, device, .. }) if device == super::wide(wanted) => {
+                Ok(Made::New(()))
+            }
             _ => {
                 self.unlink(dir, name)?;
                 Err(Error::new(ErrorKind::NumberOutOfRange, "the kernel made another device than the one asked for"))
             }
         }
+    }
+
+    /// Makes a device like one that is there.
+    pub(crate) fn make_device_again(&self, dir: &Dir, name: Name<'_>, like: &Stat) -> Result<Made<()>, Error> {
+        let (major, minor) = (rustix::fs::major(like.device), rustix::fs::minor(like.device));
+        let kind = if like.kind == Kind::BlockDevice { DeviceKind::Block } else { DeviceKind::Character };
+        self.make_device(dir, name, Device { kind, major: major.into(), minor: minor.into() })
     }
 
     /// Gives the object `target` of `target_dir` the further name `name`; a symlink is linked itself, not followed.

@@ -2,6 +2,7 @@
 //! one that turns a caller's path into a handle; everything else is a handle and one [`Name`].
 
 mod attributes;
+mod copy;
 mod create;
 mod mount;
 mod remove;
@@ -10,10 +11,11 @@ mod staging;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use attributes::{Attributes, caller};
+pub(crate) use attributes::{Attributes, XattrRefusal, caller};
+pub(crate) use copy::read_xattrs;
 pub(crate) use create::{Made, NewFile};
 pub(crate) use remove::{Clearing, Keep, Removal};
-pub(crate) use resolve::{Reach, Resolution, Step, Trail};
+pub(crate) use resolve::{Looked, Reach, Resolution, Step, Trail, Views, walk};
 pub(crate) use staging::PrivateDir;
 
 use std::os::fd::OwnedFd;
@@ -78,6 +80,14 @@ impl Root {
         Ok(Self { top: self.top.clone(), mount: self.mount, resolver: self.resolver, proc_fds: OnceLock::new() })
     }
 
+    /// Makes the directory `name`, mode 0700, and gives the capability for it alone.
+    pub(crate) fn make_root(&self, name: Name<'_>) -> Result<Self, Error> {
+        match self.make_directory(&self.top, name)? {
+            Made::New(top) => Ok(Self { top, ..self.try_clone()? }),
+            Made::Exists => Err(Error::new(ErrorKind::Io, "a name that is to be made is there: somebody else writes here")),
+        }
+    }
+
     /// The root directory itself.
     pub(crate) fn top(&self) -> &Dir {
         &self.top
@@ -140,7 +150,10 @@ pub(crate) enum Kind {
     Directory,
     File,
     Symlink,
-    Device,
+    CharacterDevice,
+    BlockDevice,
+    /// The character device 0:0, by which overlayfs hides a name of the layers below.
+    Whiteout,
     Fifo,
     Other,
 }
@@ -177,7 +190,9 @@ impl Stat {
             FileType::Directory => Kind::Directory,
             FileType::RegularFile => Kind::File,
             FileType::Symlink => Kind::Symlink,
-            FileType::CharacterDevice | FileType::BlockDevice => Kind::Device,
+            FileType::CharacterDevice if stat.st_rdev == 0 => Kind::Whiteout,
+            FileType::CharacterDevice => Kind::CharacterDevice,
+            FileType::BlockDevice => Kind::BlockDevice,
             FileType::Fifo => Kind::Fifo,
             FileType::Socket | FileType::Unknown => Kind::Other,
         };

@@ -50,7 +50,9 @@ pub(crate) enum Step {
     Directory(Dir),
     /// A symlink.
     Symlink,
-    /// Something that is neither.
+    /// A whiteout of overlayfs.
+    Whiteout,
+    /// Something else.
     Other,
     /// Nothing.
     Missing,
@@ -58,13 +60,13 @@ pub(crate) enum Step {
 
 /// Where a path leads inside the root.
 #[derive(Debug)]
-pub(crate) enum Resolution {
+pub(crate) enum Resolution<D = Dir> {
     /// To a directory.
-    Directory(Trail),
+    Directory(Trail<D>),
     /// To a name that is not there; `rest` starts with it.
-    Missing { at: Trail, rest: Vec<Vec<u8>> },
+    Missing { at: Trail<D>, rest: Vec<Vec<u8>> },
     /// To something that is no directory; `rest` starts with its name.
-    Other { at: Trail, rest: Vec<Vec<u8>> },
+    Other { at: Trail<D>, rest: Vec<Vec<u8>> },
 }
 
 /// Whether a resolution had to be held back, or would have ended there without the root as well.
@@ -76,7 +78,23 @@ pub(crate) enum Reach {
 }
 
 /// The directories from the root (not in the list) down to one, each with its name in the one before.
-pub(crate) type Trail = Vec<(Vec<u8>, Dir)>;
+pub(crate) type Trail<D = Dir> = Vec<(Vec<u8>, D)>;
+
+/// What a name in a directory is, as a walk needs it.
+pub(crate) enum Looked<D = Dir> {
+    Directory(D),
+    /// With its target.
+    Symlink(Vec<u8>),
+    Whiteout,
+    Other,
+    Missing,
+}
+
+/// A tree that can be walked: directories on disk, or those of several layers seen as one.
+pub(crate) trait Views {
+    type Dir;
+    fn look(&self, dir: &Self::Dir, name: Name<'_>) -> Result<Looked<Self::Dir>, Error>;
+}
 
 impl Root {
     /// Enters the directory `name` of `dir`, following nothing and crossing no mount.
@@ -87,12 +105,40 @@ impl Root {
             Err(Errno::NOTDIR | Errno::LOOP) => Ok(match dir.stat_of(name)?.map(|stat| stat.kind) {
                 None => Step::Missing,
                 Some(Kind::Symlink) => Step::Symlink,
+                Some(Kind::Whiteout) => Step::Whiteout,
                 // A directory that took the place meanwhile: somebody else writes here.
                 Some(Kind::Directory) => return Err(Error::new(ErrorKind::Io, "a name changed its type while it was opened")),
                 Some(_) => Step::Other,
             }),
             Err(errno) => Err(failed("entering a directory")(errno)),
         }
+    }
+
+    /// Enters the directory `name` of the one at `path` (joined names), following nothing and crossing no mount.
+    pub(crate) fn enter_below(&self, path: &[u8], name: Name<'_>) -> Result<Step, Error> {
+        if path.is_empty() {
+            return self.enter(&self.top, name);
+        }
+        if self.resolver == Active::Openat2 {
+            let whole = [path, b"/", name.as_bytes()].concat();
+            match rustix::fs::openat2(&self.top.fd, whole, PATH_DIR, Mode::empty(), ONE_NAME) {
+                Ok(fd) => return Dir::from_fd(fd).map(Step::Directory),
+                Err(Errno::NOENT) => return Ok(Step::Missing),
+                // What is there instead, or too long a path: by one name after the other.
+                Err(_) => {}
+            }
+        }
+        self.enter(&self.directory_at(path)?, name)
+    }
+
+    /// Opens the directory at `path` (joined names), following nothing and crossing no mount.
+    pub(crate) fn directory_at(&self, path: &[u8]) -> Result<Dir, Error> {
+        let mut dir = self.top.clone();
+        for raw in components(path) {
+            let name = Name::new(&raw).ok_or_else(|| Error::new(ErrorKind::InvalidName, "a parent"))?;
+            dir = self.open_name(&dir, name, PATH_DIR).map_err(failed("opening a directory of a lower layer")).and_then(Dir::from_fd)?;
+        }
+        Ok(dir)
     }
 
     /// Opens `name` in `dir` without following it and without crossing a mount.
@@ -123,55 +169,15 @@ impl Root {
         Ok(None)
     }
 
-    /// Resolves `path` (joined names, links followed inside the root) one component at a time.
-    ///
-    /// `..` in a link pops a stack of handles; it is never given to the kernel. `depth` bounds the stack.
+    /// Resolves `path` one component at a time: [`walk`].
+    #[cfg(test)]
     pub(crate) fn walk(&self, path: &[u8], depth: u64) -> Result<Resolution, Error> {
-        self.walk_watching(path, depth, &mut Reach::Inside)
+        walk(self, &self.top, path, depth, &mut Reach::Inside)
     }
+}
 
-    /// As [`walk`](Self::walk); says whether the root held it back, also where it ends in an error.
-    pub(crate) fn walk_watching(&self, path: &[u8], depth: u64, reach: &mut Reach) -> Result<Resolution, Error> {
-        let mut todo: VecDeque<Vec<u8>> = components(path).collect();
-        let mut trail = Trail::new();
-        let (mut links, mut followed) = (0_usize, 0_usize);
-        while let Some(component) = todo.pop_front() {
-            followed = followed.saturating_add(1);
-            if followed > MAX_COMPONENTS {
-                return Err(Error::new(ErrorKind::SymlinkLoop, format!("over {MAX_COMPONENTS} components on the way to the parent")));
-            }
-            if component == b".." {
-                if trail.pop().is_none() {
-                    *reach = Reach::Beyond;
-                }
-                continue;
-            }
-            let name = Name::new(&component).ok_or_else(|| Error::new(ErrorKind::NameTooLong, "a component of a link's target"))?;
-            let here = trail.last().map_or(&self.top, |(_, dir)| dir);
-            match self.look(here, name)? {
-                Looked::Directory(dir) => {
-                    trail.push((component, dir));
-                    if crate::convert::len_u64(trail.len()) > depth {
-                        return Err(Error::limit_exceeded("depth", depth));
-                    }
-                }
-                Looked::Symlink(target) => {
-                    links = links.saturating_add(1);
-                    if links > MAX_LINKS {
-                        return Err(resolution_failed(Errno::LOOP));
-                    }
-                    if target.first() == Some(&b'/') {
-                        trail.clear();
-                        *reach = Reach::Beyond;
-                    }
-                    components(&target).rev().for_each(|component| todo.push_front(component));
-                }
-                Looked::Missing => return unfinished(trail, component, todo).map(|(at, rest)| Resolution::Missing { at, rest }),
-                Looked::Other => return unfinished(trail, component, todo).map(|(at, rest)| Resolution::Other { at, rest }),
-            }
-        }
-        Ok(Resolution::Directory(trail))
-    }
+impl Views for Root {
+    type Dir = Dir;
 
     fn look(&self, dir: &Dir, name: Name<'_>) -> Result<Looked, Error> {
         let fd = match self.open_name(dir, name, PATH_ANY) {
@@ -187,16 +193,56 @@ impl Root {
                 let target = rustix::fs::readlinkat(&fd, "", Vec::new()).map_err(failed("reading a symlink"))?;
                 Looked::Symlink(target.into_bytes())
             }
+            Kind::Whiteout => Looked::Whiteout,
             _ => Looked::Other,
         })
     }
 }
 
-enum Looked {
-    Directory(Dir),
-    Symlink(Vec<u8>),
-    Other,
-    Missing,
+/// Resolves `path` (joined names, links followed inside the root) from `top`, one component at a time.
+///
+/// `..` in a link pops a stack of handles; it is never given to the kernel. `depth` bounds the stack. `reach` says whether the
+/// root held the walk back, also where it ends in an error.
+pub(crate) fn walk<V: Views>(views: &V, top: &V::Dir, path: &[u8], depth: u64, reach: &mut Reach) -> Result<Resolution<V::Dir>, Error> {
+    let mut todo: VecDeque<Vec<u8>> = components(path).collect();
+    let mut trail = Trail::<V::Dir>::new();
+    let (mut links, mut followed) = (0_usize, 0_usize);
+    while let Some(component) = todo.pop_front() {
+        followed = followed.saturating_add(1);
+        if followed > MAX_COMPONENTS {
+            return Err(Error::new(ErrorKind::SymlinkLoop, format!("over {MAX_COMPONENTS} components on the way to the parent")));
+        }
+        if component == b".." {
+            if trail.pop().is_none() {
+                *reach = Reach::Beyond;
+            }
+            continue;
+        }
+        let name = Name::new(&component).ok_or_else(|| Error::new(ErrorKind::NameTooLong, "a component of a link's target"))?;
+        let here = trail.last().map_or(top, |(_, dir)| dir);
+        match views.look(here, name)? {
+            Looked::Directory(dir) => {
+                trail.push((component, dir));
+                if crate::convert::len_u64(trail.len()) > depth {
+                    return Err(Error::limit_exceeded("depth", depth));
+                }
+            }
+            Looked::Symlink(target) => {
+                links = links.saturating_add(1);
+                if links > MAX_LINKS {
+                    return Err(resolution_failed(Errno::LOOP));
+                }
+                if target.first() == Some(&b'/') {
+                    trail.clear();
+                    *reach = Reach::Beyond;
+                }
+                components(&target).rev().for_each(|component| todo.push_front(component));
+            }
+            Looked::Missing => return unfinished(trail, component, todo).map(|(at, rest)| Resolution::Missing { at, rest }),
+            Looked::Whiteout | Looked::Other => return unfinished(trail, component, todo).map(|(at, rest)| Resolution::Other { at, rest }),
+        }
+    }
+    Ok(Resolution::Directory(trail))
 }
 
 fn components(path: &[u8]) -> impl DoubleEndedIterator<Item = Vec<u8>> + '_ {
@@ -204,7 +250,7 @@ fn components(path: &[u8]) -> impl DoubleEndedIterator<Item = Vec<u8>> + '_ {
 }
 
 /// Gives what is left to make. `..` after a missing component would make the tree depend on what is not there.
-fn unfinished(at: Trail, component: Vec<u8>, todo: VecDeque<Vec<u8>>) -> Result<(Trail, Vec<Vec<u8>>), Error> {
+fn unfinished<D>(at: Trail<D>, component: Vec<u8>, todo: VecDeque<Vec<u8>>) -> Result<(Trail<D>, Vec<Vec<u8>>), Error> {
     let rest: Vec<Vec<u8>> = std::iter::once(component).chain(todo).collect();
     if rest.iter().any(|component| component == b"..") {
         return Err(Error::new(ErrorKind::ParentMissing, "a link's target has `..` after a component that is not there"));

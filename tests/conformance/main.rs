@@ -25,6 +25,7 @@ mod forms;
 mod hardlinks;
 mod metadata;
 mod names;
+mod owners;
 mod parents;
 mod pax;
 mod replacement;

@@ -103,7 +103,8 @@ fn owners_are_preserved_with_privilege() {
 fn owners_are_mapped_by_ranges_and_one_outside_them_is_an_error_that_names_it() {
     let (uid, gid) = me();
     let range = |host| vec![IdRange { container: 0, host, count: 1 }];
-    let policy = with(container(), |policy| policy.ownership = Ownership::Map(IdMap { uids: range(uid), gids: range(gid) }));
+    let policy =
+        with(container(), |policy| policy.ownership = Ownership::Map(IdMap { uids: range(uid), gids: range(gid), ..IdMap::default() }));
     gives(&policy, &[tar().file("f", "x")], tree().file("f", "x")).events(&[]);
     for (entry, name) in [(Entry::file("f", "x").uid(1), "uid 1"), (Entry::file("f", "x").gid(1), "gid 1")] {
         let error = refuses(&policy, &[tar().add(entry)], ErrorKind::UnmappedId, (0, "f"));
@@ -247,12 +248,6 @@ fn a_capability_survives_owner_mode_and_data() {
         let file = with_xattr(Entry::file("f", "x"), CAPABILITY, capability());
         gives(&strict(), &[tar().add(file)], tree().file("f", "x").xattr(CAPABILITY, capability()));
     }
-}
-
-#[test]
-fn a_capability_without_a_root_id_is_dropped_with_an_event_where_owners_are_squashed() {
-    let file = with_xattr(Entry::file("f", "x"), CAPABILITY, capability());
-    gives(&Policy::rootless(), &[tar().add(file)], tree().file("f", "x")).events(&[(Reason::XattrDropped, 1)]);
 }
 
 #[test]

@@ -30,6 +30,7 @@ fn missing_parents_belong_to_the_containers_root() {
         let map = safe_layers::IdMap {
             uids: vec![safe_layers::IdRange { container: 0, host: 5000, count: 10 }],
             gids: vec![safe_layers::IdRange { container: 0, host: 6000, count: 10 }],
+            ..safe_layers::IdMap::default()
         };
         let policy = with(container(), |policy| policy.ownership = safe_layers::Ownership::Map(map));
         let want = tree().owner(5000, 6000).implicit("d").owner(5000, 6000).file("d/f", "x").owner(5003, 6004);

@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use rustix::mount::{MountFlags, UnmountFlags};
-use safe_layers::{Error, LayerReport, Policy, Reason, Resolver};
+use safe_layers::{Error, LayerReport, OverlayForm, Policy, Reason, Resolver};
 use tempfile::TempDir;
 
-use super::overlay_engine::{self, Form, Layers};
+use super::overlay_engine::{self, Layers};
 use super::places::{missing, places};
 use super::{Applied, Kind, Node, Tar, Tree, Way, assert_same, is_root};
 
@@ -24,8 +24,8 @@ const BY_NATURE: &[&str] = &[
 ];
 
 /// The ways that a case is mounted in.
-fn mounted_ways() -> [(Form, Way); 2] {
-    [(Form::Trusted, Way::of(Resolver::Openat2, 4, 0)), (Form::User, Way::of(Resolver::Walk, 1, 1))]
+fn mounted_ways() -> [(OverlayForm, Way); 2] {
+    [(OverlayForm::Trusted, Way::of(Resolver::Openat2, 4, 0)), (OverlayForm::User, Way::of(Resolver::Walk, 1, 1))]
 }
 
 /// Applies the layers in both overlay forms, mounts them and compares with what the merged form gave.
@@ -37,7 +37,7 @@ pub fn agrees(policy: &Policy, layers: &[Tar], merged: &Result<Applied, Error>) 
     for (form, way) in mounted_ways() {
         let what = format!("overlay {form:?} {way:?}");
         let world = way.world();
-        let Some(result) = overlay_engine::run(&world, policy, layers, way, form) else { return };
+        let result = overlay_engine::run(&world, policy, layers, way, form);
         world.assert_outside_untouched(&what);
         world.assert_nothing_taken(&what);
         match (merged, result) {
@@ -114,17 +114,17 @@ pub struct Overlay {
 impl Overlay {
     /// Mounts the layers of `lowerdir` and an empty one below them, for a mount wants two.
     #[track_caller]
-    pub fn mount(form: Form, place: &Path, lowerdir: &OsStr) -> Self {
+    pub fn mount(form: OverlayForm, place: &Path, lowerdir: &OsStr) -> Self {
         Self::try_mount(form, place, lowerdir).unwrap_or_else(|errno| panic!("mounting {}: {errno}", lowerdir.display()))
     }
 
-    fn try_mount(form: Form, place: &Path, lowerdir: &OsStr) -> rustix::io::Result<Self> {
+    fn try_mount(form: OverlayForm, place: &Path, lowerdir: &OsStr) -> rustix::io::Result<Self> {
         let dir = tempfile::Builder::new().prefix("safe-layers-mnt-").tempdir_in(place).unwrap();
         let empty = dir.path().join("empty");
         for made in [&empty, &dir.path().join("at")] {
             std::fs::create_dir(made).unwrap();
         }
-        let suffix = if form == Form::User { ",userxattr" } else { "" };
+        let suffix = if form == OverlayForm::User { ",userxattr" } else { "" };
         let option = [b"lowerdir=", lowerdir.as_bytes(), b":", empty.as_os_str().as_bytes(), suffix.as_bytes()].concat();
         let option = CString::new(option).unwrap();
         rustix::mount::mount("overlay", dir.path().join("at"), "overlay", MountFlags::RDONLY, option.as_c_str())?;
@@ -147,7 +147,7 @@ pub fn can_mount() -> bool {
     static CAN: OnceLock<bool> = OnceLock::new();
     *CAN.get_or_init(|| {
         let lower = tempfile::tempdir_in(places()[0].dir()).unwrap();
-        let can = is_root() && Overlay::try_mount(Form::Trusted, places()[0].dir(), lower.path().as_os_str()).is_ok();
+        let can = is_root() && Overlay::try_mount(OverlayForm::Trusted, places()[0].dir(), lower.path().as_os_str()).is_ok();
         if !can {
             missing("the overlay form, which needs root and a kernel with overlayfs to be mounted");
         }

@@ -2,16 +2,9 @@
 
 use std::ffi::OsString;
 
-use safe_layers::{Error, LayerReport, Policy};
+use safe_layers::{Error, Expect, LayerReport, OverlayForm, Policy, Unpacker};
 
-use super::{Tar, Way, World};
-
-/// How an overlay marks what it hides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    Trusted,
-    User,
-}
+use super::{Tar, Way, World, open_root};
 
 /// The layers of an overlay, at their final place.
 #[derive(Debug)]
@@ -21,8 +14,13 @@ pub struct Layers {
     pub lowerdir: OsString,
 }
 
-/// Applies the layers as an overlay below `dest` and commits. None where the engine has no such form.
-pub fn run(world: &World, policy: &Policy, layers: &[Tar], way: Way, form: Form) -> Option<Result<Layers, Error>> {
-    let _ = (world, policy, layers, way, form);
-    None
+/// Applies the layers as an overlay below `dest` and commits.
+pub fn run(world: &World, policy: &Policy, layers: &[Tar], way: Way, form: OverlayForm) -> Result<Layers, Error> {
+    let mut unpacker = Unpacker::overlay(open_root(world.parent()), "dest", form, way.policy(policy))?.threads(way.threads());
+    for layer in layers {
+        unpacker.apply(&Expect::dangerous_unverified(), layer.source().open())?;
+    }
+    let unpacked = unpacker.commit()?;
+    let lowerdir = unpacked.lowerdir(world.dest_path()).unwrap();
+    Ok(Layers { reports: unpacked.layers, lowerdir })
 }

@@ -1,0 +1,166 @@
+//! Takes over from lower layers what a layer in overlay form needs: attributes of directories, files that hardlinks name.
+
+use std::collections::HashMap;
+
+use super::directories::NodeId;
+use super::lower::{Beneath, LowerObject};
+use super::objects::{fresh, record, unsupported};
+use super::parents::{Missing, Place};
+use super::{Applier, OverlayForm};
+use crate::archive::Xattr;
+use crate::entry::{EntryPath, Metadata, Name, Owner};
+use crate::error::{Error, ErrorKind};
+use crate::observe::{Log, Reason};
+use crate::root::{Attributes as _, Dir, Kind, Made, ObjectId, Stat, XattrRefusal, read_xattrs};
+
+/// The copies that a layer made of objects below it.
+#[derive(Debug, Default)]
+pub(super) struct Copies {
+    bytes: u64,
+    /// Where the copy of an object is, so that a second name of it becomes a hardlink.
+    places: HashMap<ObjectId, (NodeId, Vec<u8>)>,
+}
+
+impl Applier {
+    /// Gives a directory of this layer the attributes that lower layers show for it.
+    pub(super) fn take_attributes_over(&mut self, place: &Place) -> Result<(), Error> {
+        let Beneath::Directories(from) = &place.beneath else { return Ok(()) };
+        let handed = self.lowers.handed_by(from, |name| self.policy.sets_xattr(name))?;
+        place.dir.set_owner(handed.owner)?;
+        for xattr in &handed.xattrs {
+            hold(place.dir.set_xattr(xattr)?, xattr)?;
+        }
+        place.dir.set_mode(0o700)?;
+        let (added, freed) = self.directories.set_default_acl(place.node, handed.default_acl);
+        self.reserve(added, freed)?;
+        self.directories.set_last(place.node, handed.last)
+    }
+
+    /// Sees to it that nothing lower shows in `dir`, which stands at `name`.
+    pub(super) fn cover(&mut self, place: &Place, name: Name<'_>, dir: &Dir) -> Result<(), Error> {
+        if self.lowers.directories(&place.beneath, name)?.is_nothing() {
+            return Ok(());
+        }
+        self.mark_opaque(dir)
+    }
+
+    pub(super) fn mark_opaque(&self, dir: &Dir) -> Result<(), Error> {
+        let Some(form) = self.form else { return Ok(()) };
+        let xattr = form.opaque();
+        hold(dir.set_xattr(&xattr)?, &xattr)
+    }
+
+    /// Makes a copy of a lower object at its own path, whose directory lower layers show too.
+    pub(super) fn copy_up(&mut self, path: &EntryPath, object: &LowerObject, log: &mut Log) -> Result<(Place, Stat), Error> {
+        let gone = || Error::new(ErrorKind::HardlinkTargetMissing, "the directory of the target is gone");
+        let (place, name) = self.parent_of(path, Missing::CopyUp, log)?.ok_or_else(gone)?;
+        self.count_object()?;
+        if !self.link_copy(object, &place, name)? {
+            match object.kind() {
+                Kind::File => self.copy_file(object, &place, name, log)?,
+                _ => self.copy_special(object, &place, name)?,
+            }
+            self.copies.places.insert(object.stat.id, (place.node, name.as_bytes().to_vec()));
+        }
+        log.note(Reason::CopiedUp, crate::error::escape_path(path.as_bytes()));
+        let stat = place.dir.stat_of(name)?.ok_or_else(gone)?;
+        Ok((place, stat))
+    }
+
+    /// Links an earlier copy of the same object, if there is one still.
+    fn link_copy(&self, object: &LowerObject, place: &Place, name: Name<'_>) -> Result<bool, Error> {
+        let Some((node, first)) = self.copies.places.get(&object.stat.id) else { return Ok(false) };
+        let Some(first) = Name::new(first).filter(|_| self.directories.is_alive(*node)) else { return Ok(false) };
+        if self.written.contains(self.written.place(*node, first)) {
+            return Ok(false);
+        }
+        let dir = self.open_node(*node)?;
+        let Some(stat) = dir.stat_of(first)?.filter(|stat| stat.kind == object.kind()) else { return Ok(false) };
+        Ok(matches!(self.root.make_hardlink((&dir, first), &stat, (&place.dir, name))?, Made::New(())))
+    }
+
+    fn copy_file(&mut self, object: &LowerObject, place: &Place, name: Name<'_>, log: &mut Log) -> Result<(), Error> {
+        let from = self.lowers.root_of(object)?.open_file(&object.dir, name, &object.stat)?;
+        self.copies.bytes = self.copies.bytes.saturating_add(from.len());
+        let limit = self.policy.limits.total_bytes;
+        if self.copies.bytes > limit {
+            return Err(Error::limit_exceeded("total_bytes", limit));
+        }
+        let mut file = fresh(self.root.make_file(&place.dir, name)?)?;
+        file.copy_from(&from)?;
+        let Stat { mode, uid, gid, mtime, .. } = object.stat;
+        let metadata = Metadata { mode, uid, gid, mtime, xattrs: read_xattrs(&from, |name| self.policy.sets_xattr(name))? };
+        self.file_attributes(&file, &metadata, Some(Owner { uid, gid }), log)
+    }
+
+    /// Makes a symlink, FIFO or device as the one of a lower layer is.
+    fn copy_special(&self, object: &LowerObject, place: &Place, name: Name<'_>) -> Result<(), Error> {
+        let Stat { kind, mode, uid, gid, mtime, .. } = object.stat;
+        let lower = self.lowers.root_of(object)?;
+        let made = match kind {
+            Kind::Symlink => {
+                let target = lower.read_symlink(&object.dir, name, &self.policy.limits)?;
+                self.root.make_symlink(&place.dir, name, &target)?
+            }
+            Kind::Fifo => self.root.make_fifo(&place.dir, name)?,
+            _ => self.root.make_device_again(&place.dir, name, &object.stat)?,
+        };
+        fresh(made)?;
+        self.root.set_owner_of(&place.dir, name, Owner { uid, gid })?;
+        if kind != Kind::Symlink {
+            self.root.set_mode_of_special(&place.dir, name, mode)?;
+        }
+        // The lower layer's filesystem held it: what this one clamps was told when it was unpacked.
+        self.root.set_time_of(&place.dir, name, mtime).map(drop)
+    }
+
+    /// Hides what lower layers show under a name that this layer no longer has.
+    pub(super) fn hide_again(&mut self, place: &Place, name: Name<'_>) -> Result<(), Error> {
+        match self.lowers.show(&place.beneath, name)? {
+            super::lower::Shown::Nothing => Ok(()),
+            _ => self.make_whiteout(place, name),
+        }
+    }
+
+    /// Gives a new root the owner that it has without an entry.
+    pub(super) fn prepare_new_root(&self) -> Result<(), Error> {
+        let implicit = self.policy.implicit(self.caller)?;
+        implicit.owner.map_or(Ok(()), |owner| self.root.top().set_owner(owner))?;
+        record(self.root.top(), &implicit)
+    }
+
+    /// Gives the root of a layer in overlay form the attributes that it has without an entry: those of the one below.
+    pub(super) fn prepare_overlay_root(&mut self) -> Result<(), Error> {
+        let top = self.top();
+        match top.beneath {
+            Beneath::Nothing | Beneath::Unknown => self.prepare_new_root(),
+            Beneath::Directories(_) => self.take_attributes_over(&top),
+        }
+    }
+}
+
+impl OverlayForm {
+    /// The attribute that makes a directory opaque.
+    pub(super) fn opaque_xattr(self) -> &'static [u8] {
+        match self {
+            Self::Trusted => b"trusted.overlay.opaque",
+            Self::User => b"user.overlay.opaque",
+        }
+    }
+
+    fn opaque(self) -> Xattr {
+        Xattr { name: self.opaque_xattr().to_vec(), value: b"y".to_vec() }
+    }
+
+    /// Asks whether the filesystem and the caller's privilege let directories be opaque.
+    pub(crate) fn probe(self, dir: &Dir) -> Result<(), Error> {
+        let xattr = self.opaque();
+        hold(dir.set_xattr(&xattr)?, &xattr)?;
+        dir.remove_xattr(&xattr.name)
+    }
+}
+
+/// What the lower layer holds, this one must hold too.
+fn hold(set: Result<(), XattrRefusal>, xattr: &Xattr) -> Result<(), Error> {
+    set.map_err(|refusal| unsupported(xattr, refusal))
+}

@@ -1,0 +1,148 @@
+//! What a layer takes over from the layers below it: their files and attributes are read by handle, nothing in them is changed
+//! but the mode of a file of the caller's own that he cannot read, for as long as it is opened.
+
+use std::fs::File;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt as _;
+
+use rustix::fs::{FileType, Mode, OFlags, SeekFrom};
+use rustix::io::Errno;
+
+use super::attributes::Attributes;
+use super::{Dir, Kind, NewFile, READABLE_DIR, Root, Stat, failed};
+use crate::archive::Xattr;
+use crate::convert::len_u64;
+use crate::entry::{Name, SymlinkTarget};
+use crate::error::{Error, ErrorKind};
+use crate::limits::Limits;
+
+/// Bytes copied at a time.
+const COPY: usize = 256 << 10;
+/// What the owner needs to read a file.
+const OWNER_READ: u32 = 0o400;
+/// Not blocked by a FIFO, nor made the terminal of the process, whatever took the place of the file meanwhile.
+const READABLE_FILE: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
+
+/// A regular file that is there, open for reading.
+#[derive(Debug)]
+pub(crate) struct OldFile {
+    file: File,
+    len: u64,
+}
+
+impl Attributes for OldFile {
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+impl Dir {
+    /// Opens the directory again for reading, as its mode lets the caller.
+    pub(crate) fn readable(&self) -> Result<Self, Error> {
+        rustix::fs::openat(&self.fd, ".", READABLE_DIR, Mode::empty())
+            .map_err(failed("opening a directory of a lower layer"))
+            .and_then(Self::from_fd)
+    }
+}
+
+impl Root {
+    /// Opens the regular file that `expected` describes.
+    pub(crate) fn open_file(&self, dir: &Dir, name: Name<'_>, expected: &Stat) -> Result<OldFile, Error> {
+        let fd = match self.open_name(dir, name, READABLE_FILE) {
+            Err(Errno::ACCESS) if expected.uid == super::caller().uid => self.open_unreadable(dir, name, expected)?,
+            other => other.map_err(failed("opening a file of a lower layer"))?,
+        };
+        let stat = rustix::fs::fstat(&fd).map_err(failed("looking at a file of a lower layer"))?;
+        let found = Stat::from_os(&stat);
+        if found.id != expected.id || found.kind != Kind::File {
+            return Err(Error::new(ErrorKind::Io, "a file of a lower layer was exchanged by somebody else"));
+        }
+        Ok(OldFile { file: File::from(fd), len: super::wide(stat.st_size) })
+    }
+
+    /// Opens a file of the caller's whose mode does not let him read it.
+    fn open_unreadable(&self, dir: &Dir, name: Name<'_>, expected: &Stat) -> Result<OwnedFd, Error> {
+        self.set_mode_of_file(dir, name, expected.mode | OWNER_READ)?;
+        let opened = self.open_name(dir, name, READABLE_FILE).map_err(failed("opening a file of a lower layer"));
+        self.set_mode_of_file(dir, name, expected.mode)?;
+        opened
+    }
+
+    /// Reads the target of the symlink `name`.
+    pub(crate) fn read_symlink(&self, dir: &Dir, name: Name<'_>, limits: &Limits) -> Result<SymlinkTarget, Error> {
+        let target = rustix::fs::readlinkat(&dir.fd, name.as_bytes(), Vec::new()).map_err(failed("reading a symlink"))?;
+        SymlinkTarget::parse(target.into_bytes(), limits)
+    }
+
+    /// Makes the character device 0:0, the whiteout of overlayfs, which needs no privilege (Linux 5.8).
+    pub(crate) fn make_whiteout(&self, dir: &Dir, name: Name<'_>) -> Result<(), Error> {
+        rustix::fs::mknodat(&dir.fd, name.as_bytes(), FileType::CharacterDevice, Mode::empty(), 0).map_err(failed("making a whiteout"))?;
+        match dir.stat_of(name)?.map(|stat| stat.kind) {
+            Some(Kind::Whiteout) => Ok(()),
+            _ => Err(Error::new(ErrorKind::Io, "the filesystem holds no whiteout")),
+        }
+    }
+}
+
+impl OldFile {
+    /// The logical size, in bytes.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+}
+
+impl NewFile {
+    /// Takes the bytes of `from` over: shared where the filesystem can (reflink), else copied without its holes.
+    pub(crate) fn copy_from(&mut self, from: &OldFile) -> Result<(), Error> {
+        match rustix::fs::ioctl_ficlone(&self.file, &from.file) {
+            Ok(()) => return Ok(()),
+            Err(Errno::OPNOTSUPP | Errno::XDEV | Errno::INVAL | Errno::NOTTY | Errno::NOSYS | Errno::PERM) => {}
+            Err(errno) => return Err(failed("sharing the bytes of a file")(errno)),
+        }
+        let mut buffer = vec![0_u8; COPY];
+        let mut at = 0;
+        while let Some((start, end)) = from.next_data(at)? {
+            at = start;
+            while at < end {
+                let want = crate::convert::min_usize(end.saturating_sub(at), COPY);
+                let Some(room) = buffer.get_mut(..want) else { break };
+                let got = from.file.read_at(room, at).map_err(|e| Error::io("reading a file of a lower layer", &e))?;
+                let Some(read) = buffer.get(..got).filter(|read| !read.is_empty()) else {
+                    return Err(Error::new(ErrorKind::Io, "a file of a lower layer was cut by somebody else"));
+                };
+                self.write_at(at, read)?;
+                at = at.saturating_add(len_u64(read.len()));
+            }
+        }
+        self.extend_to(from.len)
+    }
+}
+
+impl OldFile {
+    /// Where the next bytes are that are no hole.
+    fn next_data(&self, at: u64) -> Result<Option<(u64, u64)>, Error> {
+        if at >= self.len {
+            return Ok(None);
+        }
+        let start = match rustix::fs::seek(&self.file, SeekFrom::Data(at)) {
+            Ok(start) => start,
+            Err(Errno::NXIO) => return Ok(None),
+            // A filesystem that knows no holes.
+            Err(Errno::INVAL) => return Ok(Some((at, self.len))),
+            Err(errno) => return Err(failed("looking for holes")(errno)),
+        };
+        let end = rustix::fs::seek(&self.file, SeekFrom::Hole(start)).map_err(failed("looking for holes"))?;
+        Ok(Some((start, end.min(self.len))))
+    }
+}
+
+/// Reads the extended attributes of `object` that `wanted` names.
+pub(crate) fn read_xattrs(object: &impl Attributes, wanted: impl Fn(&[u8]) -> bool) -> Result<Vec<Xattr>, Error> {
+    let mut found = Vec::new();
+    for name in object.xattr_names()?.into_iter().filter(|name| wanted(name)) {
+        if let Some(value) = object.xattr(&name)? {
+            found.push(Xattr { name, value });
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,126 @@
+//! Where the layers of an unpacker go: one staged tree, a directory of the caller's, or a directory for each layer.
+
+use std::sync::Arc;
+
+use super::Unpacked;
+use crate::apply::{Applier, Ground, Lower, Lowers, OverlayForm, TreeComplete};
+use crate::blob::Stop;
+use crate::error::{Error, ErrorKind};
+use crate::observe::{LayerReport, Log};
+use crate::policy::Policy;
+use crate::root::Root;
+use crate::stage::{LayerVerified, StagedTree};
+
+/// The layers below those that an unpacker is to unpack in overlay form.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum LowerLayers {
+    /// Their directories, top first, in the same overlay form. None for a whole image.
+    Known(Vec<Root>),
+    /// They are elsewhere. The result is approximate where it depends on them, each time with an event: directories without an
+    /// entry get the attributes of new ones, every whiteout is made, and a hardlink to a lower layer is refused
+    /// ([`ErrorKind::LowerRequired`]). The layers of the same unpacker do not see each other either.
+    Unknown,
+}
+
+/// Where the layers go. The applier is taken out while a layer is applied: of a layer that failed none is left.
+#[derive(Debug)]
+pub(super) enum Target {
+    // Handles are dropped before the staged tree that they lead into.
+    Rootfs { applier: Option<Applier>, staged: StagedTree },
+    InPlace { applier: Option<Applier> },
+    Overlay(Stack),
+}
+
+/// The layers of an overlay, each in a directory of its own.
+#[derive(Debug)]
+pub(super) struct Stack {
+    layers: Vec<Arc<Applier>>,
+    lowers: Lowers,
+    form: OverlayForm,
+    staged: StagedTree,
+}
+
+impl Target {
+    pub(super) fn rootfs(parent: Root, name: &str, policy: &Policy) -> Result<Self, Error> {
+        let staged = StagedTree::new(parent, name)?;
+        let applier = Applier::new(staged.root()?, policy.clone(), Ground::Staged)?;
+        Ok(Self::Rootfs { applier: Some(applier), staged })
+    }
+
+    pub(super) fn in_place(dir: Root, policy: &Policy) -> Result<Self, Error> {
+        Applier::new(dir, policy.clone(), Ground::InPlace).map(|applier| Self::InPlace { applier: Some(applier) })
+    }
+
+    pub(super) fn overlay(parent: Root, name: &str, form: OverlayForm, below: LowerLayers) -> Result<Self, Error> {
+        let staged = StagedTree::new(parent, name)?;
+        form.probe(staged.root()?.top())?;
+        let lowers = match below {
+            LowerLayers::Known(roots) => Lowers::Known(roots.into_iter().map(|root| Lower::Given(Arc::new(root), form)).collect()),
+            LowerLayers::Unknown => Lowers::Unknown,
+        };
+        Ok(Self::Overlay(Stack { layers: Vec::new(), lowers, form, staged }))
+    }
+
+    /// Gives what applies the next layer.
+    pub(super) fn begin_layer(&mut self, policy: &Policy) -> Result<Applier, Error> {
+        let mut applier = match self {
+            Self::Rootfs { applier, .. } | Self::InPlace { applier } => {
+                applier.take().ok_or_else(|| Error::new(ErrorKind::Cancelled, "an earlier layer was abandoned"))?
+            }
+            Self::Overlay(stack) => {
+                let root = stack.staged.layer_root(stack.layers.len())?;
+                Applier::overlay(root, policy.clone(), stack.form, stack.lowers.clone())?
+            }
+        };
+        applier.begin_layer()?;
+        Ok(applier)
+    }
+
+    /// Takes it back after a layer that is whole.
+    pub(super) fn end_layer(&mut self, whole: Applier) {
+        match self {
+            Self::Rootfs { applier, .. } | Self::InPlace { applier } => *applier = Some(whole),
+            Self::Overlay(stack) => {
+                let layer = Arc::new(whole);
+                stack.layers.push(Arc::clone(&layer));
+                stack.lowers.push(layer);
+            }
+        }
+    }
+
+    /// Makes the directories whole and moves what is staged to its final name. What the final attributes bring is told in the
+    /// report of the layer; in one tree, where they belong to no layer, in that of the last.
+    pub(super) fn commit(
+        self,
+        verified: &[LayerVerified],
+        mut reports: Vec<LayerReport>,
+        stop: &Stop<'_>,
+        log: &mut Log,
+    ) -> Result<Unpacked, Error> {
+        let mut complete = |applier: &Applier, layer: usize| -> Result<TreeComplete, Error> {
+            let number = crate::convert::len_u64(layer);
+            log.begin(number);
+            let complete = applier.complete(stop, log).map_err(|error| error.in_layer(number))?;
+            if let Some(report) = reports.get_mut(layer) {
+                report.events.append(log.end(), log.cap());
+            }
+            Ok(complete)
+        };
+        let form = match self {
+            Self::InPlace { .. } => None,
+            Self::Rootfs { applier, staged } => {
+                let last = verified.len().saturating_sub(1);
+                let whole = applier.iter().map(|applier| complete(applier, last)).collect::<Result<Vec<_>, _>>()?;
+                staged.commit(verified, whole)?;
+                None
+            }
+            Self::Overlay(Stack { layers, staged, form, .. }) => {
+                let whole = (0..).zip(&layers).map(|(layer, applier)| complete(applier, layer)).collect::<Result<Vec<_>, _>>()?;
+                staged.commit(verified, whole)?;
+                Some(form)
+            }
+        };
+        Ok(Unpacked { layers: reports, form })
+    }
+}
