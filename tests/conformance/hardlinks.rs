@@ -127,6 +127,15 @@ fn a_target_that_is_missing_is_an_error() {
 }
 
 #[test]
+fn links_that_wait_for_each_other_are_missing_whatever_replaces_one_of_them() {
+    // A filesystem may give what holds the place of the last the inode number of what held that of the first.
+    let layer = tar().hardlink("a", "b").hardlink("b", "a").hardlink("a", "b");
+    refuses(&container(), &[layer], ErrorKind::HardlinkTargetMissing, (1, "b"));
+    let layer = tar().hardlink("a", "b").hardlink("b", "a").hardlink("a", "f").file("f", "x");
+    gives(&container(), &[layer], tree().file("f", "x").hardlink("a", "f").hardlink("b", "f"));
+}
+
+#[test]
 fn a_fifo_is_linked_where_the_policy_makes_fifos() {
     gives(&container(), &[tar().fifo("p").hardlink("h", "p")], tree().fifo("p").hardlink("h", "p"));
     let none = with(container(), |policy| policy.hardlinks = Hardlinks::InLayer);

@@ -18,8 +18,11 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../../examples/unpack/main.rs"]
+mod unpack;
 
 mod check;
+mod compat;
 mod dialects;
 mod forms;
 mod hardlinks;
@@ -35,4 +38,5 @@ mod stacks;
 mod staging;
 mod symlinks;
 mod trust;
+mod umask;
 mod whiteouts;

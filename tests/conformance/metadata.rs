@@ -2,11 +2,9 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::process::CommandExt as _;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
-use rustix::fs::{Mode, XattrFlags};
+use rustix::fs::XattrFlags;
 use safe_layers::{ErrorKind, Expect, IdMap, IdRange, Ownership, Policy, Reason, Times, Timestamp, Unpacker};
 
 use crate::check::*;
@@ -396,64 +394,13 @@ fn an_xattr_that_the_filesystem_does_not_hold_is_an_event_or_an_error_by_policy(
     }
 }
 
-/// What a process of its own does below this directory, when this test program is started again by [`in_a_child`].
-const CHILD_DIR: &str = "SAFE_LAYERS_TEST_CHILD_DIR";
-
-/// Runs one test of this program in a process of its own, as nobody where asked.
-#[track_caller]
-fn in_a_child(test: &str, variables: &[(&str, &str)], nobody: bool) {
-    let dir = tempfile::tempdir().unwrap();
-    fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
-    let program = dir.path().join("program");
-    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
-    let work = dir.path().join("work");
-    fs::create_dir(&work).unwrap();
-    let mut command = Command::new(&program);
-    command.args(["--exact", test, "--nocapture"]).env(CHILD_DIR, &work).envs(variables.iter().copied()).current_dir("/");
-    if nobody {
-        std::os::unix::fs::chown(&work, Some(65534), Some(65534)).unwrap();
-        command.uid(65534).gid(65534);
-    }
-    let output = command.output().unwrap();
-    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && said.contains("1 passed") && said.contains("the child is done"), "{said}");
-}
-
-fn child_dir() -> Option<PathBuf> {
-    std::env::var_os(CHILD_DIR).map(PathBuf::from)
-}
-
-#[test]
-fn modes_do_not_depend_on_the_umask() {
-    for umask in ["0", "0077", "0777"] {
-        in_a_child("metadata::child_with_a_umask", &[("SAFE_LAYERS_TEST_UMASK", umask)], false);
-    }
-}
-
-#[test]
-fn child_with_a_umask() {
-    let (Some(dir), Ok(umask)) = (child_dir(), std::env::var("SAFE_LAYERS_TEST_UMASK")) else { return };
-    rustix::process::umask(Mode::from_raw_mode(u32::from_str_radix(&umask, 8).unwrap()));
-    for (number, policy) in both().into_iter().enumerate() {
-        for way in ways() {
-            let name = format!("tree-{number}-{}-{:?}", way.threads, way.resolver);
-            let mut unpacker = Unpacker::rootfs(open_root(&dir), &name, way.policy(&policy)).unwrap().threads(way.threads());
-            let layer = tar().add(own(Entry::dir("d").mode(0o777))).add(own(Entry::file("d/f", "x").mode(0o666))).file("i/j/g", "y");
-            unpacker.apply(&Expect::dangerous_unverified(), layer.source().open()).unwrap();
-            let layer = if number == 1 { tar().add(own(Entry::fifo("p").mode(0o666))) } else { tar() };
-            unpacker.apply(&Expect::dangerous_unverified(), layer.source().open()).unwrap();
-            unpacker.commit().unwrap();
-            let want = tree().dir("d").mode(0o777).file("d/f", "x").mode(0o666).implicit("i").implicit("i/j").file("i/j/g", "y");
-            let want = if number == 1 { want.fifo("p").mode(0o666) } else { want };
-            assert_same(&want.tree(), &Tree::take(&dir.join(&name), |_| false), &format!("umask {umask}"));
-        }
-    }
-    eprintln!("the child is done");
-}
-
 #[test]
 fn preserve_without_the_privilege_is_an_error_that_names_id_and_path() {
-    in_a_child("metadata::child_without_privilege", &[("SAFE_LAYERS_TEST_ORDINARY", "1")], is_root());
+    in_a_child(
+        "metadata::child_without_privilege",
+        &[("SAFE_LAYERS_TEST_ORDINARY", "1")],
+        if is_root() { User::Nobody } else { User::Same },
+    );
 }
 
 #[test]
@@ -487,5 +434,5 @@ fn child_without_privilege() {
     unpacker.commit().unwrap();
     assert_same(&tree().tree(), &Tree::take(&dir.join("tree"), |_| false), "closed directories");
     assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
-    eprintln!("the child is done");
+    done();
 }

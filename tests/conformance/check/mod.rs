@@ -1,5 +1,6 @@
 //! What the rows of the suite are written with: policies, layers, expected trees, and the helpers that run a case in every way.
 
+mod child;
 mod dump;
 pub mod overlay;
 pub mod overlay_engine;
@@ -12,12 +13,13 @@ use std::path::Path;
 
 use safe_layers::{Ownership, Policy, Root};
 
-pub use places::Mounted;
-pub use run::{Applied, At, apply, gives, gives_in_place, refuses, run, run_in_place};
+pub use child::{User, child_dir, done, in_a_child};
+pub use places::{Mounted, Place, places};
+pub use run::{Applied, At, apply, gives, gives_in_place, gives_of_blobs, refuses, run, run_in_place};
 pub use want::{Want, tree};
 pub use ways::{Way, ways};
 
-pub use crate::common::builder::{Entry, Tar, tar};
+pub use crate::common::builder::{Entry, Source, Tar, tar};
 pub use crate::common::canary::World;
 pub use crate::common::snapshot::{Data, Kind, Node, Tree, assert_same};
 

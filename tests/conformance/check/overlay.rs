@@ -14,13 +14,13 @@ use safe_layers::{Error, LayerReport, OverlayForm, Policy, Reason, Resolver};
 use tempfile::TempDir;
 
 use super::overlay_engine::{self, Layers};
-use super::places::{missing, places};
-use super::{Applied, Kind, Node, Tar, Tree, Way, assert_same, is_root};
+use super::places::missing;
+use super::{Applied, Kind, Node, Place, Source, Tree, Way, assert_same, is_root, places};
 
 /// Events that one form has and the other has no use for.
-const BY_NATURE: &[&str] = &[
+const BY_NATURE: &[Reason] = &[
     // A hardlink to a file of a lower layer brings a copy of it into its own.
-    "CopiedUp",
+    Reason::CopiedUp,
 ];
 
 /// The ways that a case is mounted in.
@@ -30,22 +30,20 @@ fn mounted_ways() -> [(OverlayForm, Way); 2] {
 
 /// Applies the layers in both overlay forms, mounts them and compares with what the merged form gave.
 #[track_caller]
-pub fn agrees(policy: &Policy, layers: &[Tar], merged: &Result<Applied, Error>) {
+pub fn agrees(policy: &Policy, blobs: &[Source], merged: &Result<Applied, Error>) {
     if !can_mount() {
         return;
     }
     for (form, way) in mounted_ways() {
         let what = format!("overlay {form:?} {way:?}");
         let world = way.world();
-        let result = overlay_engine::run(&world, policy, layers, way, form);
+        let result = overlay_engine::run(&world, policy, blobs, way, form);
         world.assert_outside_untouched(&what);
         world.assert_nothing_taken(&what);
         match (merged, result) {
             (Ok(merged), Ok(built)) => {
-                let mounted = Overlay::mount(form, way.place.dir(), &built.lowerdir);
-                assert_same(&loose(&merged.tree), &loose(&Tree::take(&mounted.path(), |_| false)), &what);
-                drop(mounted);
-                assert_layers(&merged.tree, &layer_trees(&world.dest_path(), layers.len()), &what);
+                assert_same(&loose(&merged.tree), &loose(&mounted(form, way.place, &built.lowerdir)), &what);
+                assert_layers(&merged.tree, &layer_trees(&world.dest_path(), blobs.len()), &what);
                 assert_reports(&merged.reports, &built, &what);
             }
             (Err(merged), Err(error)) => {
@@ -59,8 +57,15 @@ pub fn agrees(policy: &Policy, layers: &[Tar], merged: &Result<Applied, Error>) 
     }
 }
 
+/// The tree that the mounted layers show.
+#[track_caller]
+pub fn mounted(form: OverlayForm, place: &Place, lowerdir: &OsStr) -> Tree {
+    let overlay = Overlay::mount(form, place.dir(), lowerdir);
+    Tree::take(&overlay.path(), |_| false)
+}
+
 /// The tree without what overlayfs makes up.
-fn loose(tree: &Tree) -> Tree {
+pub fn loose(tree: &Tree) -> Tree {
     let node = |node: &Node| Node { nlink: 0, same_as: None, ..node.clone() };
     Tree::from_nodes(tree.nodes.iter().map(|(path, found)| (path.clone(), node(found))).collect())
 }
@@ -94,7 +99,7 @@ fn names(group: &BTreeSet<&[u8]>) -> Vec<String> {
 /// The reports agree but where the forms differ by nature.
 #[track_caller]
 fn assert_reports(merged: &[LayerReport], overlay: &Layers, what: &str) {
-    let by_nature = |reason: &Reason| BY_NATURE.contains(&reason.as_str());
+    let by_nature = |reason: &Reason| BY_NATURE.contains(reason);
     let told = |report: &LayerReport| {
         let counts: BTreeMap<_, _> = report.events.counts().iter().filter(|(reason, _)| !by_nature(reason)).collect();
         let events: Vec<_> = report.events.first().iter().filter(|event| !by_nature(&event.reason)).collect();

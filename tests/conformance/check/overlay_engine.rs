@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use safe_layers::{Error, Expect, LayerReport, OverlayForm, Policy, Unpacker};
 
-use super::{Tar, Way, World, open_root};
+use super::{Source, Way, World, open_root};
 
 /// The layers of an overlay, at their final place.
 #[derive(Debug)]
@@ -15,10 +15,10 @@ pub struct Layers {
 }
 
 /// Applies the layers as an overlay below `dest` and commits.
-pub fn run(world: &World, policy: &Policy, layers: &[Tar], way: Way, form: OverlayForm) -> Result<Layers, Error> {
+pub fn run(world: &World, policy: &Policy, blobs: &[Source], way: Way, form: OverlayForm) -> Result<Layers, Error> {
     let mut unpacker = Unpacker::overlay(open_root(world.parent()), "dest", form, way.policy(policy))?.threads(way.threads());
-    for layer in layers {
-        unpacker.apply(&Expect::dangerous_unverified(), layer.source().open())?;
+    for blob in blobs {
+        unpacker.apply(&Expect::dangerous_unverified(), blob.open())?;
     }
     let unpacked = unpacker.commit()?;
     let lowerdir = unpacked.lowerdir(world.dest_path()).unwrap();

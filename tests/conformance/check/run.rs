@@ -6,7 +6,7 @@ use std::path::Path;
 use safe_layers::{Error, ErrorKind, Expect, LayerReport, Policy, Reason, Unpacker};
 
 use super::dump::dump;
-use super::{Tar, Tree, Want, Way, World, assert_same, open_root, overlay, ways};
+use super::{Source, Tar, Tree, Want, Way, World, assert_same, open_root, overlay, ways};
 
 /// A tree, and what was reported of each layer.
 #[derive(Debug)]
@@ -27,20 +27,33 @@ impl Applied {
 
 /// Applies the layers in one way and commits.
 pub fn run(world: &World, policy: &Policy, layers: &[Tar], way: Way) -> Result<Vec<LayerReport>, Error> {
+    run_blobs(world, policy, &sources(layers), way)
+}
+
+fn run_blobs(world: &World, policy: &Policy, blobs: &[Source], way: Way) -> Result<Vec<LayerReport>, Error> {
     let mut unpacker = Unpacker::rootfs(open_root(world.parent()), "dest", way.policy(policy))?.threads(way.threads());
-    for layer in layers {
-        unpacker.apply(&Expect::dangerous_unverified(), layer.source().open())?;
+    for blob in blobs {
+        unpacker.apply(&Expect::dangerous_unverified(), blob.open())?;
     }
     Ok(unpacker.commit()?.layers)
+}
+
+fn sources(layers: &[Tar]) -> Vec<Source> {
+    layers.iter().map(Tar::source).collect()
 }
 
 /// Applies the layers in every way, mounted overlays among them, which must agree; the canary must be as it was, and after an error nothing exposed.
 #[track_caller]
 pub fn apply(policy: &Policy, layers: &[Tar]) -> Result<Applied, Error> {
+    apply_blobs(policy, &sources(layers))
+}
+
+#[track_caller]
+fn apply_blobs(policy: &Policy, blobs: &[Source]) -> Result<Applied, Error> {
     let mut outcome: Option<Result<Applied, Error>> = None;
     for way in ways() {
         let world = way.world();
-        let result = run(&world, policy, layers, way);
+        let result = run_blobs(&world, policy, blobs, way);
         let what = format!("{way:?}");
         world.assert_outside_untouched(&what);
         world.assert_nothing_taken(&what);
@@ -57,7 +70,7 @@ pub fn apply(policy: &Policy, layers: &[Tar]) -> Result<Applied, Error> {
         }
     }
     let outcome = outcome.unwrap();
-    overlay::agrees(policy, layers, &outcome);
+    overlay::agrees(policy, blobs, &outcome);
     outcome
 }
 
@@ -70,17 +83,31 @@ fn assert_agree(first: &Result<Applied, Error>, other: &Result<Applied, Error>, 
             assert_eq!(first.reports, other.reports, "{what}");
         }
         (Err(first), Err(other)) => assert_eq!((first.kind(), first.location()), (other.kind(), other.location()), "{what}"),
-        _ => panic!("{what}: the ways disagree: {first:?} and {other:?}"),
+        _ => panic!("{what}: the ways disagree: {} and {}", shown(first), shown(other)),
+    }
+}
+
+fn shown(result: &Result<Applied, Error>) -> String {
+    match result {
+        Ok(applied) => format!("accepted {:?}", applied.tree.paths()),
+        Err(error) => format!("refused {error}"),
     }
 }
 
 /// Applies the layers and compares the whole tree.
 #[track_caller]
 pub fn gives(policy: &Policy, layers: &[Tar], want: Want) -> Applied {
-    match apply(policy, layers) {
+    let applied = gives_of_blobs(policy, &sources(layers), want);
+    dump(policy, layers, &applied.tree);
+    applied
+}
+
+/// As [`gives`], of layers that are compressed or otherwise stored in their own way.
+#[track_caller]
+pub fn gives_of_blobs(policy: &Policy, blobs: &[Source], want: Want) -> Applied {
+    match apply_blobs(policy, blobs) {
         Ok(applied) => {
             assert_same(&want.tree(), &applied.tree, "applied");
-            dump(policy, layers, &applied.tree);
             applied
         }
         Err(error) => panic!("refused: {error}"),
