@@ -26,6 +26,7 @@ mod compat;
 mod dialects;
 mod forms;
 mod hardlinks;
+mod layered;
 mod metadata;
 mod names;
 mod owners;

@@ -72,6 +72,19 @@ fn setuid_and_setgid_survive_the_owner_and_the_data() {
 }
 
 #[test]
+fn a_setgid_directory_of_the_image_hands_nothing_down() {
+    let lower =
+        |gid: i128| tar().add(own(Entry::dir("d").mode(0o2775)).gid(gid)).add(own(Entry::dir("d/e"))).add(own(Entry::file("d/f", "x")));
+    let upper = || tar().add(own(Entry::dir("d/g"))).add(own(Entry::file("d/i", "y"))).symlink("d/s", "t").file("d/j/k", "z");
+    let want = |gid: u32| tree().dir("d").mode(0o2775).owner(me().0, gid).dir("d/e").file("d/f", "x").dir("d/g").file("d/i", "y");
+    let more = |want: Want| want.symlink("d/s", "t").implicit("d/j").file("d/j/k", "z");
+    gives(&container(), &[lower(me().1.into()), upper()], more(want(me().1)));
+    if needs_root("another owner") {
+        gives(&container(), &[lower(9), upper()], more(want(9)));
+    }
+}
+
+#[test]
 fn type_bits_of_a_mode_are_ignored_with_an_event_and_refused_by_strict() {
     let layer = |mode| tar().add(own(Entry::file("f", "x").mode(mode)));
     gives(&container(), &[layer(0o100_640)], tree().file("f", "x").mode(0o640)).events(&[(Reason::ModeTypeBits, 1)]);
@@ -159,6 +172,20 @@ fn times_keep_their_nanoseconds_and_their_sign() {
             }
             let error = apply(&policy, &[tar().add(Entry::file("f", "x").pax("mtime", bad))]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::PaxMalformed, "{bad:?}");
+        }
+    }
+}
+
+#[test]
+fn the_time_of_access_is_that_of_the_content() {
+    use std::os::unix::fs::MetadataExt as _;
+    let layer = tar().file("f", "x").add(Entry::file("e", "").pax("mtime", "5.25")).symlink("s", "f").fifo("p");
+    for way in ways() {
+        let world = way.world();
+        run(&world, &container(), std::slice::from_ref(&layer), way).unwrap();
+        for (name, time) in [("f", (TIME, 0)), ("e", (5, 250_000_000)), ("s", (TIME, 0)), ("p", (TIME, 0))] {
+            let found = world.dest_path().join(name).symlink_metadata().unwrap();
+            assert_eq!([(found.atime(), found.atime_nsec()), (found.mtime(), found.mtime_nsec())], [time; 2], "{way:?} {name}");
         }
     }
 }

@@ -144,6 +144,25 @@ fn a_directory_that_is_only_passed_through_keeps_its_attributes_and_its_time() {
 }
 
 #[test]
+fn a_directory_keeps_its_owner_and_its_time_whatever_is_done_in_it() {
+    let lower = || tar().add(Entry::dir("d").mode(0o710).mtime(5)).file("d/old", "x").file("d/gone", "x").dir("d/sub").file("f", "y");
+    let want = tree().dir("d").mode(0o710).mtime(5, 0).file("d/old", "x").file("d/gone", "x").dir("d/sub").file("f", "y");
+    gives(&container(), &[lower(), tar().hardlink("d/h", "f")], want.clone().hardlink("d/h", "f"));
+    gives(&container(), &[lower(), tar().symlink("s", "d").file("s/new", "z")], want.clone().symlink("s", "d").file("d/new", "z"));
+    gives(&container(), &[lower(), tar().hardlink("h", "d/old")], want.hardlink("h", "d/old"));
+    let less = tree().dir("d").mode(0o710).mtime(5, 0).file("d/old", "x").file("f", "y");
+    gives(&container(), &[lower(), tar().file("d/.wh.gone", "").file("d/.wh.sub", "")], less.clone());
+    // Here the directory of this layer takes its place.
+    let layer = tar().file("d/.wh.gone", "").file("d/.wh.sub", "").add(Entry::dir("d").mode(0o711).mtime(6));
+    gives(&container(), &[lower(), layer], less.clone().node("d", Kind::Dir, 0o711, 6));
+    if needs_root("another owner") {
+        let lower = tar().add(Entry::dir("d").uid(7).gid(8)).add(Entry::dir("d/e").uid(9).gid(10)).file("d/e/f", "x");
+        let want = tree().dir("d").owner(7, 8).dir("d/e").owner(9, 10).file("d/e/f", "x").file("d/e/g", "y");
+        gives(&container(), &[lower, tar(), tar().file("d/e/g", "y")], want);
+    }
+}
+
+#[test]
 fn in_place_a_directory_that_is_only_passed_through_keeps_its_attributes_and_its_time() {
     let prepare = |root: &Path| {
         fs::create_dir_all(root.join("d/e")).unwrap();

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use safe_layers::{Devices, Hardlinks, Reason};
+use safe_layers::{Devices, Hardlinks, Reason, UnknownTypes};
 
 use crate::check::*;
 
@@ -15,6 +15,21 @@ fn a_directory_over_a_directory_takes_attributes_and_keeps_what_is_in_it() {
         let upper = tar().add(Entry::dir("d").mode(0o750).mtime(4).pax("SCHILY.xattr.user.both", "2").pax("SCHILY.xattr.user.new", "2"));
         let want = tree().node("d", Kind::Dir, 0o750, 4).xattr("user.both", "2").xattr("user.new", "2").file("d/f", "x");
         gives(&policy, &[lower.file("d/f", "x"), upper], want);
+    }
+}
+
+#[test]
+fn a_directory_loses_the_acls_of_the_lower_one() {
+    let default = acl(&[(1, 7), (4, 7), (32, 7)]);
+    let entry = |value: Option<&[u8]>| match value {
+        Some(value) => Entry::dir("d").pax("SCHILY.xattr.system.posix_acl_default", value),
+        None => Entry::dir("d"),
+    };
+    for policy in both() {
+        let layers = [tar().add(entry(Some(&default))).file("d/f", "x"), tar().add(entry(None)).file("d/g", "y")];
+        gives(&policy, &layers, tree().dir("d").file("d/f", "x").file("d/g", "y"));
+        let layers = [tar().add(entry(None)).file("d/f", "x"), tar().add(entry(Some(&default))).file("d/g", "y")];
+        gives(&policy, &layers, tree().dir("d").xattr("system.posix_acl_default", &default).file("d/f", "x").file("d/g", "y"));
     }
 }
 
@@ -97,6 +112,17 @@ fn a_skipped_entry_leaves_what_stands_at_its_path() {
         let policy = with(container(), |policy| policy.devices = Devices::Create);
         let device = Kind::Block(rustix::fs::makedev(7, 1));
         gives(&policy, &[tar().file("n", "old"), upper()], tree().node("n", device, 0o644, TIME)).events(&[]);
+    }
+}
+
+#[test]
+fn a_skipped_entry_of_an_unknown_type_leaves_what_stands_at_its_path_and_its_hardlinks_are_skipped() {
+    for policy in both() {
+        let policy = with(policy, |policy| policy.unknown_types = UnknownTypes::Skip);
+        let upper = || tar().add(Entry::of(b'Z', "n").body("body"));
+        gives(&policy, &[tar().file("n", "old"), upper()], tree().file("n", "old")).events(&[(Reason::UnknownTypeSkipped, 1)]);
+        let events = [(Reason::UnknownTypeSkipped, 1), (Reason::HardlinkToSkipped, 1)];
+        gives(&policy, &[tar().file("h", "old"), upper().hardlink("h", "n")], tree().file("h", "old")).events(&events);
     }
 }
 
