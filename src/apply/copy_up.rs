@@ -129,12 +129,12 @@ impl Applier {
         record(self.root.top(), &implicit)
     }
 
-    /// Gives the root of a layer in overlay form the attributes that it has without an entry: those of the one below.
-    pub(super) fn prepare_overlay_root(&mut self) -> Result<(), Error> {
-        let top = self.top();
-        match top.beneath {
+    /// Gives the root of a layer in overlay form, which has no entry, what it has then. Layers above it look at it.
+    pub(super) fn end_overlay_root(&self) -> Result<(), Error> {
+        match self.beneath_top {
+            _ if self.form.is_none() || self.directories.has_entry(NodeId::TOP) => Ok(()),
+            Beneath::Directories(_) => Ok(()),
             Beneath::Nothing | Beneath::Unknown => self.prepare_new_root(),
-            Beneath::Directories(_) => self.take_attributes_over(&top),
         }
     }
 }

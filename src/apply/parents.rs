@@ -141,7 +141,8 @@ impl Applier {
         }
     }
 
-    fn refuse_obstacle(&self) -> Result<(), Error> {
+    /// Refuses something that is no directory and stands for a parent, where the policy does not replace it.
+    pub(super) fn refuse_obstacle(&self) -> Result<(), Error> {
         match self.policy.non_directory_parents {
             NonDirectoryParents::Reject => Err(Error::new(ErrorKind::NotADirectory, "a parent is there and is no directory")),
             NonDirectoryParents::Replace => Ok(()),
