@@ -202,7 +202,7 @@ impl Root {
         check_mode(mode, Stat::from_os(&stat).mode)
     }
 
-    fn proc_fds(&self) -> Result<&OwnedFd, Error> {
+    pub(super) fn proc_fds(&self) -> Result<&OwnedFd, Error> {
         self.proc_fds
             .get_or_init(|| {
                 let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
