@@ -9,28 +9,34 @@ use safe_layers::ErrorKind;
 use crate::check::*;
 use crate::common::model::{Model, Op, layer};
 
-/// Paths that collide a lot. Names with a dot at the end are never directories, so that a hardlink always has a sensible place.
+/// Paths that collide a lot: of directories, and of anything that may stand in their place but a symlink.
 fn path() -> impl Strategy<Value = String> {
     prop::collection::vec(prop::sample::select(vec!["a", "b", "c"]), 1..4).prop_map(|names| names.join("/"))
 }
 
-fn leaf() -> impl Strategy<Value = String> {
-    (prop::option::of(path()), prop::sample::select(vec!["x.", "y.", "z."]))
+/// Names that no directory has.
+const PLAIN: [&str; 2] = ["x.", "y."];
+/// Names that may be those of symlinks too: in the place of a directory one could become a parent, which the model leaves out.
+const LINKS: [&str; 2] = ["s.", "t."];
+
+fn leaf(names: [&'static str; 2]) -> impl Strategy<Value = String> {
+    (prop::option::of(path()), prop::sample::select(names.to_vec()))
         .prop_map(|(parent, name)| parent.map_or(name.to_owned(), |parent| format!("{parent}/{name}")))
 }
 
 fn op() -> impl Strategy<Value = Op> {
-    let any = || prop_oneof![path(), leaf()];
+    let any = || prop_oneof![2 => path(), 1 => leaf(PLAIN), 1 => leaf(LINKS)];
     let mode = || prop::sample::select(vec![0o644_u32, 0o600, 0o755, 0o444]);
+    let linked = prop_oneof![3 => (prop_oneof![path(), leaf(PLAIN)], leaf(PLAIN)), 2 => (leaf(LINKS), leaf(LINKS))];
     prop_oneof![
         4 => (path(), prop::sample::select(vec![0o755_u32, 0o700, 0o711]), 1..9_i64)
             .prop_map(|(path, mode, mtime)| Op::Dir { path, mode, mtime }),
         4 => (any(), mode(), 1..9_i64, "[a-c]{0,3}")
             .prop_map(|(path, mode, mtime, data)| Op::File { path, mode, mtime, data: data.into_bytes() }),
-        // In the place of a directory a symlink could become a parent, which the model leaves out: only where none can be.
-        2 => (leaf(), 1..9_i64, "[a-c]{1,3}").prop_map(|(path, mtime, target)| Op::Symlink { path, mtime, target: target.into_bytes() }),
+        2 => (leaf(LINKS), 1..9_i64, "[a-c]{1,3}")
+            .prop_map(|(path, mtime, target)| Op::Symlink { path, mtime, target: target.into_bytes() }),
         1 => (any(), 1..9_i64).prop_map(|(path, mtime)| Op::Fifo { path, mtime }),
-        3 => (any(), leaf()).prop_map(|(path, target)| Op::Hardlink { path, target }),
+        4 => linked.prop_map(|(path, target)| Op::Hardlink { path, target }),
         3 => any().prop_map(|path| Op::Whiteout { path }),
         2 => prop_oneof![Just(String::new()), path()].prop_map(|path| Op::Opaque { path }),
     ]
