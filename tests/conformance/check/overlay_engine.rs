@@ -12,6 +12,8 @@ pub struct Layers {
     pub reports: Vec<LayerReport>,
     /// What the mount option wants.
     pub lowerdir: OsString,
+    /// The names of the directories in it, top first.
+    pub visible: Vec<String>,
 }
 
 /// Applies the layers as an overlay below `dest` and commits.
@@ -22,5 +24,5 @@ pub fn run(world: &World, policy: &Policy, blobs: &[Source], way: Way, form: Ove
     }
     let unpacked = unpacker.commit()?;
     let lowerdir = unpacked.lowerdir(world.dest_path()).unwrap();
-    Ok(Layers { reports: unpacked.layers, lowerdir })
+    Ok(Layers { visible: unpacked.visible_layers(), lowerdir, reports: unpacked.layers })
 }
