@@ -5,7 +5,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::{Mode, XattrFlags};
 use safe_layers::OverlayForm;
@@ -108,7 +108,7 @@ fn child() {
 
 /// The mounted layers are the same tree, and only the owner enters the directory that holds them.
 #[track_caller]
-fn assert_overlay(form: OverlayForm, place: &Place, dir: &PathBuf, dest: &Path, what: &str) {
+fn assert_overlay(form: OverlayForm, place: &Place, dir: &Path, dest: &Path, what: &str) {
     let name = if form == OverlayForm::User { "overlay-user" } else { "overlay-trusted" };
     let lowerdir = unpack(dir, name, dest).unwrap();
     let mounted = overlay::mounted(form, place, OsStr::new(&lowerdir));

@@ -2,8 +2,8 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, OnceLock};
 
 use super::is_root;
 
@@ -52,7 +52,8 @@ pub fn places() -> &'static [Place] {
     })
 }
 
-/// Says what is left out, past the capture of the test's output; where everything has to be there it is a failure.
+/// Says what is left out; where everything has to be there it is a failure.
+#[expect(clippy::explicit_write, reason = "past the capture of the test's output")]
 pub fn missing(what: &str) {
     let strict = std::env::var_os("CI").is_some_and(|ci| ci == "true") && is_root();
     assert!(!strict, "with CI=true and as root nothing may be left out: {what}");
@@ -86,14 +87,14 @@ fn mounted(kind: &str, temp: &Path) -> Option<PathBuf> {
     ready
 }
 
-/// Leaves it to a process that waits for the end of this one.
+/// Leaves it to a process that waits for the end of this one: then nobody writes to it any more.
 fn unmount_at_exit(base: &Path, at: &Path) {
-    static WATCHED: OnceLock<std::sync::Mutex<Vec<std::process::ChildStdin>>> = OnceLock::new();
+    static WATCHERS: Mutex<Vec<Child>> = Mutex::new(Vec::new());
     let script = "read -r _; umount -l \"$2\"; rm -rf -- \"$1\"";
     let mut command = Command::new("sh");
     command.args(["-c", script, "sh"]).args([base, at]).current_dir("/").stdin(Stdio::piped());
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    WATCHED.get_or_init(std::sync::Mutex::default).lock().unwrap().push(child.stdin.take().unwrap());
+    let watcher = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    WATCHERS.lock().unwrap().push(watcher);
 }
 
 /// A filesystem of its own at a directory, gone with the value.
