@@ -9,6 +9,7 @@ use rustix::fs::{FileType, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
 
 use super::attributes::Attributes;
+use super::sys::{gate, sys};
 use super::{Dir, Kind, NewFile, READABLE_DIR, Root, Stat, failed};
 use crate::archive::Xattr;
 use crate::convert::len_u64;
@@ -39,7 +40,7 @@ impl Attributes for OldFile {
 impl Dir {
     /// Opens the directory again for reading, as its mode lets the caller.
     pub(crate) fn readable(&self) -> Result<Self, Error> {
-        rustix::fs::openat(&self.fd, ".", READABLE_DIR, Mode::empty())
+        sys!(openat(&self.fd, ".", READABLE_DIR, Mode::empty()))
             .map_err(failed("opening a directory of a lower layer"))
             .and_then(Self::from_fd)
     }
@@ -52,7 +53,7 @@ impl Root {
             Err(Errno::ACCESS) if expected.uid == super::caller().uid => self.open_unreadable(dir, name, expected)?,
             other => other.map_err(failed("opening a file of a lower layer"))?,
         };
-        let stat = rustix::fs::fstat(&fd).map_err(failed("looking at a file of a lower layer"))?;
+        let stat = sys!(fstat(&fd)).map_err(failed("looking at a file of a lower layer"))?;
         let found = Stat::from_os(&stat);
         if found.id != expected.id || found.kind != Kind::File {
             return Err(Error::new(ErrorKind::Io, "a file of a lower layer was exchanged by somebody else"));
@@ -70,13 +71,13 @@ impl Root {
 
     /// Reads the target of the symlink `name`.
     pub(crate) fn read_symlink(&self, dir: &Dir, name: Name<'_>, limits: &Limits) -> Result<SymlinkTarget, Error> {
-        let target = rustix::fs::readlinkat(&dir.fd, name.as_bytes(), Vec::new()).map_err(failed("reading a symlink"))?;
+        let target = sys!(readlinkat(&dir.fd, name.as_bytes(), Vec::new())).map_err(failed("reading a symlink"))?;
         SymlinkTarget::parse(target.into_bytes(), limits)
     }
 
     /// Makes the character device 0:0, the whiteout of overlayfs, which needs no privilege (Linux 5.8).
     pub(crate) fn make_whiteout(&self, dir: &Dir, name: Name<'_>) -> Result<(), Error> {
-        rustix::fs::mknodat(&dir.fd, name.as_bytes(), FileType::CharacterDevice, Mode::empty(), 0).map_err(failed("making a whiteout"))?;
+        sys!(mknodat(&dir.fd, name.as_bytes(), FileType::CharacterDevice, Mode::empty(), 0)).map_err(failed("making a whiteout"))?;
         match dir.stat_of(name)?.map(|stat| stat.kind) {
             Some(Kind::Whiteout) => Ok(()),
             _ => Err(Error::new(ErrorKind::Io, "the filesystem holds no whiteout")),
@@ -94,7 +95,7 @@ impl OldFile {
 impl NewFile {
     /// Takes the bytes of `from` over: shared where the filesystem can (reflink), else copied without its holes.
     pub(crate) fn copy_from(&mut self, from: &OldFile) -> Result<(), Error> {
-        match rustix::fs::ioctl_ficlone(&self.file, &from.file) {
+        match sys!(ioctl_ficlone(&self.file, &from.file)) {
             Ok(()) => return Ok(()),
             Err(Errno::OPNOTSUPP | Errno::XDEV | Errno::INVAL | Errno::NOTTY | Errno::NOSYS | Errno::PERM) => {}
             Err(errno) => return Err(failed("sharing the bytes of a file")(errno)),
@@ -106,6 +107,7 @@ impl NewFile {
             while at < end {
                 let want = crate::convert::min_usize(end.saturating_sub(at), COPY);
                 let Some(room) = buffer.get_mut(..want) else { break };
+                gate("pread64").map_err(failed("reading a file of a lower layer"))?;
                 let got = from.file.read_at(room, at).map_err(|e| Error::io("reading a file of a lower layer", &e))?;
                 let Some(read) = buffer.get(..got).filter(|read| !read.is_empty()) else {
                     return Err(Error::new(ErrorKind::Io, "a file of a lower layer was cut by somebody else"));
@@ -124,14 +126,14 @@ impl OldFile {
         if at >= self.len {
             return Ok(None);
         }
-        let start = match rustix::fs::seek(&self.file, SeekFrom::Data(at)) {
+        let start = match sys!(seek(&self.file, SeekFrom::Data(at))) {
             Ok(start) => start,
             Err(Errno::NXIO) => return Ok(None),
             // A filesystem that knows no holes.
             Err(Errno::INVAL) => return Ok(Some((at, self.len))),
             Err(errno) => return Err(failed("looking for holes")(errno)),
         };
-        let end = rustix::fs::seek(&self.file, SeekFrom::Hole(start)).map_err(failed("looking for holes"))?;
+        let end = sys!(seek(&self.file, SeekFrom::Hole(start))).map_err(failed("looking for holes"))?;
         Ok(Some((start, end.min(self.len))))
     }
 }

@@ -8,6 +8,7 @@ mod mount;
 mod remove;
 mod resolve;
 mod staging;
+pub(crate) mod sys;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +30,7 @@ use rustix::io::Errno;
 use crate::archive::Timestamp;
 use crate::entry::Name;
 use crate::error::{Error, ErrorKind};
+use sys::sys;
 
 /// The capability to write below one directory. Nothing outside it can be named through it.
 #[derive(Debug)]
@@ -55,7 +57,7 @@ impl Root {
 
     fn from_handle(handle: OwnedFd) -> Result<Self, Error> {
         // The caller's handle may be O_PATH, which takes no change of attributes: opened again, once.
-        let fd = rustix::fs::openat(&handle, ".", READABLE_DIR, Mode::empty()).map_err(failed("opening the root"))?;
+        let fd = sys!(openat(&handle, ".", READABLE_DIR, Mode::empty())).map_err(failed("opening the root"))?;
         let top = Dir::from_fd(fd)?;
         let mount = mount::MountId::of(&top.fd)?;
         let resolver = resolve::Active::probe(&top.fd)?;
@@ -160,7 +162,7 @@ pub(crate) enum Kind {
 
 impl Dir {
     fn from_fd(fd: OwnedFd) -> Result<Self, Error> {
-        let stat = rustix::fs::fstat(&fd).map_err(failed("looking at a directory"))?;
+        let stat = sys!(fstat(&fd)).map_err(failed("looking at a directory"))?;
         Ok(Self { fd: Arc::new(fd), id: Stat::from_os(&stat).id })
     }
 
@@ -171,12 +173,12 @@ impl Dir {
 
     /// What the filesystem says of the directory itself.
     pub(crate) fn stat(&self) -> Result<Stat, Error> {
-        rustix::fs::fstat(&self.fd).map(|stat| Stat::from_os(&stat)).map_err(failed("looking at a directory"))
+        sys!(fstat(&self.fd)).map(|stat| Stat::from_os(&stat)).map_err(failed("looking at a directory"))
     }
 
     /// What the filesystem says of the object `name`, which is not followed; none where there is none.
     pub(crate) fn stat_of(&self, name: Name<'_>) -> Result<Option<Stat>, Error> {
-        match rustix::fs::statat(&self.fd, name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW) {
+        match sys!(statat(&self.fd, name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW)) {
             Ok(stat) => Ok(Some(Stat::from_os(&stat))),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(failed("looking at a name")(errno)),

@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind};
 use crate::observe::{LayerReport, Log};
 use crate::policy::Policy;
 use crate::root::Root;
-use crate::stage::{LayerVerified, StagedTree};
+use crate::stage::{Durability, LayerVerified, StagedTree};
 
 /// The layers below those that an unpacker is to unpack in overlay form.
 #[derive(Debug)]
@@ -93,8 +93,8 @@ impl Target {
     /// report of the layer; in one tree, where they belong to no layer, in that of the last.
     pub(super) fn commit(
         self,
-        verified: &[LayerVerified],
-        mut reports: Vec<LayerReport>,
+        (verified, mut reports): (&[LayerVerified], Vec<LayerReport>),
+        durability: Durability,
         stop: &Stop<'_>,
         log: &mut Log,
     ) -> Result<Unpacked, Error> {
@@ -108,16 +108,21 @@ impl Target {
             Ok(complete)
         };
         let form = match self {
-            Self::InPlace { .. } => None,
+            Self::InPlace { applier } => {
+                if durability == Durability::Tree {
+                    applier.iter().try_for_each(Applier::sync).map_err(Error::after_partial_apply)?;
+                }
+                None
+            }
             Self::Rootfs { applier, staged } => {
                 let last = verified.len().saturating_sub(1);
                 let whole = applier.iter().map(|applier| complete(applier, last)).collect::<Result<Vec<_>, _>>()?;
-                staged.commit(verified, whole)?;
+                staged.commit(verified, whole, durability)?;
                 None
             }
             Self::Overlay(Stack { layers, staged, form, .. }) => {
                 let whole = (0..).zip(&layers).map(|(layer, applier)| complete(applier, layer)).collect::<Result<Vec<_>, _>>()?;
-                staged.commit(verified, whole)?;
+                staged.commit(verified, whole, durability)?;
                 Some(form)
             }
         };
