@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 use common::builder::{Entry, Tar, tar};
 use common::engine::{container_for_caller, is_root};
+use common::overlaid::overlaid;
 use common::snapshot::{Kind, Tree, assert_same};
 use safe_layers::{Error, ErrorKind, Expect, LowerLayers, OverlayForm, Policy, Reason, Resolver, Root, Unpacked, Unpacker};
 use tempfile::TempDir;
@@ -384,4 +385,59 @@ fn a_hundred_layers_with_deep_directories_need_few_handles() {
     // One for each layer, and some for the tests beside this one.
     assert!(most < before + 100 + 200, "{before} handles before, {most} at most");
     assert!(dir.path().join("dest/99").join(&deep).join("99").exists());
+}
+
+/// What the layers show, mounted, and as one tree.
+#[track_caller]
+fn same_as_merged(layers: &[Tar]) {
+    let dir = tempfile::tempdir().unwrap();
+    let merged = apply(Unpacker::rootfs(open(dir.path()), "merged", container_for_caller()).unwrap(), layers).unwrap();
+    assert_eq!(merged.form, None);
+    let mut merged = Tree::take(&dir.path().join("merged"), |_| false);
+    merged.nodes.values_mut().for_each(|node| (node.nlink, node.same_as) = (0, None));
+    let stack = stack(layers);
+    let names = stack.unpacked.visible_layers();
+    let shown: Vec<_> = names.iter().rev().map(|name| stack.trees[name.parse::<usize>().unwrap()].clone()).collect();
+    assert_same(&merged, &overlaid(&shown), "one tree and the overlay");
+}
+
+#[test]
+fn a_lower_link_on_the_way_is_not_followed_once_it_is_replaced_or_hidden() {
+    let lower = || tar().dir("d").file("d/x", "").symlink("s", "d").symlink("d/u", "/").symlink("k", ".");
+    for (upper, next) in [
+        (tar().file("s/u/x", "").symlink("s/u/s", "e"), "s/u/y"),
+        (tar().file("s/u/x", "").file("s/u/.wh.s", ""), "s/u/y"),
+        (tar().file("s/u/x", "").file("s/u/s", ""), "s/u/y"),
+        (tar().file("s/u/x", "").dir("s/u/s"), "s/u/y"),
+        (tar().file("s/u/x", "").hardlink("s/u/s", "d/x"), "s/u/y"),
+        (tar().fifo("k/k"), "k/y"),
+        (tar().hardlink("s", "s/x"), "s/y"),
+        (tar().file("k/.wh.k", ""), "k/y"),
+        (tar().file("k/k/z", "").file("k/.wh..wh..opq", ""), "k/y"),
+    ] {
+        same_as_merged(&[lower(), upper.file(next, "")]);
+    }
+}
+
+#[test]
+fn the_names_of_one_lower_object_share_a_copy_whatever_becomes_of_its_first_name() {
+    for between in [tar().hardlink("c", "a").file("a", "new"), tar().hardlink("c", "a").file(".wh.a", "")] {
+        let stack = stack(&[tar().file("a", "old").hardlink("b", "a"), between.hardlink("e", "b")]);
+        let inode = |path| fs::symlink_metadata(stack.path(path)).unwrap().ino();
+        assert_eq!((inode("1/c"), inode("1/b")), (inode("1/e"), inode("1/e")));
+    }
+}
+
+#[test]
+fn attribute_values_with_the_id_that_is_none_are_refused_by_name() {
+    let capability = [&0x0300_0000_u32.to_le_bytes()[..], &[0; 16], &[0xff; 4]].concat();
+    let entries = [(1_u16, 7_u16, u32::MAX), (2, 7, u32::MAX), (4, 5, u32::MAX), (16, 7, u32::MAX), (32, 0, u32::MAX)];
+    let entries = entries.iter().flat_map(|(tag, bits, id)| [&tag.to_le_bytes()[..], &bits.to_le_bytes(), &id.to_le_bytes()].concat());
+    let acl: Vec<u8> = 2_u32.to_le_bytes().into_iter().chain(entries).collect();
+    for (name, value) in [("security.capability", capability), ("system.posix_acl_access", acl)] {
+        let dir = tempfile::tempdir().unwrap();
+        let layer = tar().add(Entry::file("f", "").pax(format!("SCHILY.xattr.{name}"), value));
+        let error = unpack_with(dir.path(), container_for_caller(), &[layer]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ForbiddenXattr, "{error}");
+    }
 }

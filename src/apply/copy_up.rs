@@ -11,15 +11,18 @@ use crate::archive::Xattr;
 use crate::entry::{EntryPath, Metadata, Name, Owner};
 use crate::error::{Error, ErrorKind};
 use crate::observe::{Log, Reason};
-use crate::root::{Attributes as _, Dir, Kind, Made, ObjectId, Stat, XattrRefusal, read_xattrs};
+use crate::root::{Attributes as _, Dir, Held, Kind, ObjectId, Stat, XattrRefusal, read_xattrs};
 
 /// The copies that a layer made of objects below it.
 #[derive(Debug, Default)]
 pub(super) struct Copies {
     bytes: u64,
-    /// Where the copy of an object is, so that a second name of it becomes a hardlink.
-    places: HashMap<ObjectId, (NodeId, Vec<u8>)>,
+    /// The copy of each object, so that a second name of it becomes a hardlink: held, as its names may go.
+    held: HashMap<ObjectId, Held>,
 }
+
+/// Handles held at most. Of further objects each name is a copy of its own.
+const HELD: usize = 128;
 
 impl Applier {
     /// Gives a directory of this layer the attributes that lower layers show for it.
@@ -60,23 +63,19 @@ impl Applier {
                 Kind::File => self.copy_file(object, &place, name, log)?,
                 _ => self.copy_special(object, &place, name)?,
             }
-            self.copies.places.insert(object.stat.id, (place.node, name.as_bytes().to_vec()));
+            if self.copies.held.len() < HELD {
+                self.copies.held.insert(object.stat.id, self.root.hold(&place.dir, name)?);
+            }
         }
         log.note(Reason::CopiedUp, crate::error::escape_path(path.as_bytes()));
         let stat = place.dir.stat_of(name)?.ok_or_else(gone)?;
         Ok((place, stat))
     }
 
-    /// Links an earlier copy of the same object, if there is one still.
+    /// Links an earlier copy of the same object, if it has a name still.
     fn link_copy(&self, object: &LowerObject, place: &Place, name: Name<'_>) -> Result<bool, Error> {
-        let Some((node, first)) = self.copies.places.get(&object.stat.id) else { return Ok(false) };
-        let Some(first) = Name::new(first).filter(|_| self.directories.is_alive(*node)) else { return Ok(false) };
-        if self.written.contains(self.written.place(*node, first)) {
-            return Ok(false);
-        }
-        let dir = self.open_node(*node)?;
-        let Some(stat) = dir.stat_of(first)?.filter(|stat| stat.kind == object.kind()) else { return Ok(false) };
-        Ok(matches!(self.root.make_hardlink((&dir, first), &stat, (&place.dir, name))?, Made::New(())))
+        let Some(held) = self.copies.held.get(&object.stat.id) else { return Ok(false) };
+        self.root.link_held(held, (&place.dir, name))
     }
 
     fn copy_file(&mut self, object: &LowerObject, place: &Place, name: Name<'_>, log: &mut Log) -> Result<(), Error> {
@@ -129,12 +128,12 @@ impl Applier {
         record(self.root.top(), &implicit)
     }
 
-    /// Gives the root of a layer in overlay form the attributes that it has without an entry: those of the one below.
-    pub(super) fn prepare_overlay_root(&mut self) -> Result<(), Error> {
-        let top = self.top();
-        match top.beneath {
+    /// Gives the root of a layer in overlay form, which has no entry, what it has then. Layers above it look at it.
+    pub(super) fn end_overlay_root(&self) -> Result<(), Error> {
+        match self.beneath_top {
+            _ if self.form.is_none() || self.directories.has_entry(NodeId::TOP) => Ok(()),
+            Beneath::Directories(_) => Ok(()),
             Beneath::Nothing | Beneath::Unknown => self.prepare_new_root(),
-            Beneath::Directories(_) => self.take_attributes_over(&top),
         }
     }
 }

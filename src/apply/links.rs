@@ -293,7 +293,10 @@ impl Applier {
             match waits_for.map_err(|error| error.located(log.location()))? {
                 Some(first) => followers.entry(first).or_default().push(number),
                 None => {
-                    self.deferred.by_placeholder.remove(&placeholder.id);
+                    // By now a later link's placeholder may have the same inode.
+                    if self.deferred.by_placeholder.get(&placeholder.id) == Some(&number) {
+                        self.deferred.by_placeholder.remove(&placeholder.id);
+                    }
                     ready.extend(followers.remove(&number).unwrap_or_default());
                 }
             }

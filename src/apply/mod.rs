@@ -93,7 +93,7 @@ impl Applier {
         let mut applier = Self::new(root, policy, Ground::Staged)?;
         applier.beneath_top = lowers.top();
         (applier.form, applier.lowers) = (Some(form), lowers);
-        applier.prepare_overlay_root()?;
+        applier.take_attributes_over(&applier.top())?;
         Ok(applier)
     }
 
@@ -171,6 +171,7 @@ impl Applier {
     /// Ends the layer: the hardlinks that waited, and in place the attributes of directories.
     pub(crate) fn end_layer(&mut self, stop: &Stop<'_>, log: &mut Log) -> Result<Applied, Error> {
         self.make_deferred_links(stop, log)?;
+        self.end_overlay_root()?;
         if self.ground == Ground::InPlace {
             self.finish_directories(stop, log)?;
         }

@@ -293,6 +293,7 @@ impl Applier {
         if !matches!(entry.kind(), crate::entry::EntryKind::Directory) {
             self.written.insert(key);
         }
+        self.forget_hidden_link(place, name)?;
         self.directories.touch(place.node)
     }
 }

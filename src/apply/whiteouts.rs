@@ -97,6 +97,7 @@ impl Applier {
 
     /// Makes a whiteout. Its time is not that of the run, so that the same layer gives the same directory.
     pub(super) fn make_whiteout(&mut self, place: &Place, name: Name<'_>) -> Result<(), Error> {
+        self.forget_hidden_link(place, name)?;
         self.root.make_whiteout(&place.dir, name)?;
         self.root.set_time_of(&place.dir, name, self.policy.implicit_time()).map(drop)
     }

@@ -52,7 +52,9 @@ impl Acl {
     }
 
     fn is_well_formed(&self) -> bool {
-        let valid = |entry: &AclEntry| matches!(entry.tag, USER_OBJ | USER | GROUP_OBJ | GROUP | MASK | OTHER) && entry.permissions <= 7;
+        let known = |entry: &AclEntry| matches!(entry.tag, USER_OBJ | USER | GROUP_OBJ | GROUP | MASK | OTHER) && entry.permissions <= 7;
+        // 4294967295 is no id.
+        let valid = |entry: &AclEntry| known(entry) && !(entry.is_named() && entry.id == u32::MAX);
         let seen = self.0.iter().fold(0, |seen, entry| seen | entry.tag);
         let required = USER_OBJ | GROUP_OBJ | OTHER | if self.has_names() { MASK } else { 0 };
         self.0.iter().all(valid) && self.0.is_sorted_by(|a, b| a.key() < b.key()) && seen & required == required

@@ -24,6 +24,9 @@ impl Capability {
             (REVISION_3, [a, b, c, d]) => u32::from_le_bytes([*a, *b, *c, *d]),
             _ => return None,
         };
+        if root == u32::MAX {
+            return None;
+        }
         Some(Self { flags: magic & EFFECTIVE, sets: *sets, root })
     }
 
@@ -73,5 +76,8 @@ mod tests {
         }
         assert_eq!(Capability::parse(&value(0x0200_0000, &[])[..19]), None);
         assert_eq!(Capability::parse(&[]), None);
+        // The id that is none.
+        assert_eq!(Capability::parse(&value(0x0300_0000, &[0xff; 4])), None);
+        assert!(Capability::parse(&value(0x0300_0000, &[0xfe, 0xff, 0xff, 0xff])).is_some());
     }
 }

@@ -9,7 +9,7 @@ use super::sys::sys;
 use super::{Dir, Kind, NewFile, PATH_ANY, Root, Stat, failed};
 use crate::archive::{Timestamp, Xattr};
 use crate::entry::{ACCESS_ACL, DEFAULT_ACL, Name, Owner};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, escape_path};
 
 /// Most bytes of the list of an object's attribute names: Linux `XATTR_LIST_MAX`.
 const LIST_MAX: usize = 65_536;
@@ -83,7 +83,8 @@ pub(crate) trait Attributes {
             Ok(()) => Ok(Ok(())),
             Err(Errno::NOTSUP) => Ok(Err(XattrRefusal::NotSupported)),
             Err(Errno::PERM | Errno::ACCESS) => Ok(Err(XattrRefusal::NotPermitted)),
-            Err(errno) => Err(failed("setting an extended attribute")(errno)),
+            // EINVAL where an ACL or a capability holds an id that the caller's user namespace has not.
+            Err(errno) => Err(Error::io(&format!("setting {}", escape_path(&xattr.name)), &errno.into())),
         }
     }
 
@@ -203,7 +204,7 @@ impl Root {
         check_mode(mode, Stat::from_os(&stat).mode)
     }
 
-    fn proc_fds(&self) -> Result<&OwnedFd, Error> {
+    pub(super) fn proc_fds(&self) -> Result<&OwnedFd, Error> {
         self.proc_fds
             .get_or_init(|| {
                 let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;

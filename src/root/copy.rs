@@ -5,12 +5,12 @@ use std::fs::File;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt as _;
 
-use rustix::fs::{FileType, Mode, OFlags, SeekFrom};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
 
 use super::attributes::Attributes;
 use super::sys::{gate, sys};
-use super::{Dir, Kind, NewFile, READABLE_DIR, Root, Stat, failed};
+use super::{Dir, Kind, NewFile, ObjectId, PATH_ANY, READABLE_DIR, Root, Stat, failed};
 use crate::archive::Xattr;
 use crate::convert::len_u64;
 use crate::entry::{Name, SymlinkTarget};
@@ -29,6 +29,13 @@ const READABLE_FILE: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFl
 pub(crate) struct OldFile {
     file: File,
     len: u64,
+}
+
+/// An object of the tree, by a handle that its names do not matter to.
+#[derive(Debug)]
+pub(crate) struct Held {
+    fd: OwnedFd,
+    id: ObjectId,
 }
 
 impl Attributes for OldFile {
@@ -73,6 +80,29 @@ impl Root {
     pub(crate) fn read_symlink(&self, dir: &Dir, name: Name<'_>, limits: &Limits) -> Result<SymlinkTarget, Error> {
         let target = sys!(readlinkat(&dir.fd, name.as_bytes(), Vec::new())).map_err(failed("reading a symlink"))?;
         SymlinkTarget::parse(target.into_bytes(), limits)
+    }
+
+    /// Holds on to the object `name`, which is not followed.
+    pub(crate) fn hold(&self, dir: &Dir, name: Name<'_>) -> Result<Held, Error> {
+        let fd = self.open_name(dir, name, PATH_ANY).map_err(failed("opening an object"))?;
+        let stat = sys!(fstat(&fd)).map_err(failed("looking at an object"))?;
+        Ok(Held { fd, id: Stat::from_os(&stat).id })
+    }
+
+    /// Gives an object that is held the further name `name`; not if it has no name any more or procfs is missing.
+    pub(crate) fn link_held(&self, held: &Held, (dir, name): (&Dir, Name<'_>)) -> Result<bool, Error> {
+        let Ok(proc) = self.proc_fds() else { return Ok(false) };
+        let number = rustix::path::DecInt::from_fd(&held.fd);
+        match sys!(linkat(proc, number, &dir.fd, name.as_bytes(), AtFlags::SYMLINK_FOLLOW)) {
+            Ok(()) => {}
+            Err(Errno::NOENT) => return Ok(false),
+            Err(errno) => return Err(failed("making a hardlink")(errno)),
+        }
+        if dir.stat_of(name)?.map(|stat| stat.id) == Some(held.id) {
+            return Ok(true);
+        }
+        self.unlink(dir, name)?;
+        Err(Error::new(ErrorKind::Io, "a name was exchanged while it was made: somebody else writes here"))
     }
 
     /// Makes the character device 0:0, the whiteout of overlayfs, which needs no privilege (Linux 5.8).

@@ -13,7 +13,7 @@ pub(crate) mod sys;
 mod tests;
 
 pub(crate) use attributes::{Attributes, XattrRefusal, caller};
-pub(crate) use copy::read_xattrs;
+pub(crate) use copy::{Held, read_xattrs};
 pub(crate) use create::{Made, NewFile};
 pub(crate) use remove::{Clearing, Keep, Removal};
 pub(crate) use resolve::{Looked, Reach, Resolution, Step, Trail, Views, walk};

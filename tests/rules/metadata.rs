@@ -356,6 +356,7 @@ fn an_xattr_value_that_no_filesystem_takes_is_an_error_in_every_policy() {
         let error = refuses(&policy, &[layer], ErrorKind::Io, (0, "f"));
         // E2BIG, ENOSPC or ERANGE.
         assert!(matches!(error.errno(), Some(7 | 28 | 34)), "{error}");
+        assert!(error.detail().contains("user.k"), "{error}");
     }
 }
 

@@ -215,7 +215,7 @@ fn a_record_that_the_filesystem_does_not_hold_is_an_error_in_every_policy() {
     };
     for policy in [Policy::strict(), Policy::container(), Policy::rootless()] {
         // An entry, a parent without one, the root without one.
-        for layer in [tar().file("f", "x"), tar().symlink("d/s", "x"), tar()] {
+        for layer in [tar().dir("").file("f", "x"), tar().symlink("d/s", "x"), tar()] {
             let policy = owned_by(policy.clone(), Ownership::RecordXattr);
             let mut unpacker = Unpacker::rootfs(open_root(&at), "tree", policy).unwrap();
             let applied = unpacker.apply(&Expect::dangerous_unverified(), layer.source().open());
@@ -334,6 +334,11 @@ fn the_names_of_an_acl_are_mapped_and_sorted_as_the_kernel_wants_it() {
     ));
     let want = tree().file("f", "x").mode(0o775).xattr(ACCESS, &after).dir("d").mode(0o775).xattr(ACCESS, &after).xattr(DEFAULT, &after);
     gives(&policy, &[layer], want).events(&[]);
+    // Also where the owner himself has no mapping and is squashed.
+    let (uid, gid) = me();
+    let policy = map(&[range(1, 70_001, 5), range(10, 60_010, 5)], Unmapped::Squash { uid, gid });
+    let layer = tar().add(with_xattr(Entry::file("f", "x").uid(99).mode(0o775), ACCESS, &before));
+    gives(&policy, &[layer], tree().file("f", "x").mode(0o775).xattr(ACCESS, &after)).events(&[(Reason::OwnerSquashed, 1)]);
 }
 
 #[test]
