@@ -124,7 +124,8 @@ fn published_holes() -> String {
         }
     }
     let rows = holes.iter().map(|(id, attacks)| {
-        let titles = attacks.iter().map(|attack| attack.title.trim().trim_end_matches('.').replace('|', "\\|")).collect::<Vec<_>>().join("; ");
+        let titles =
+            attacks.iter().map(|attack| attack.title.trim().trim_end_matches('.').replace('|', "\\|")).collect::<Vec<_>>().join("; ");
         let tests = attacks.iter().map(|attack| format!("`{}`", attack.name)).collect::<Vec<_>>().join(" ");
         format!("| {id} | {titles} | {tests} |\n")
     });
