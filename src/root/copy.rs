@@ -1,5 +1,5 @@
 //! What a layer takes over from the layers below it: their files and attributes are read by handle, nothing in them is changed
-//! but the mode of a file of the caller's own that he cannot read, for as long as it is opened.
+//! but, where the caller of this module says so, the mode of a file that he cannot read, for as long as it takes to open it.
 
 use std::fs::File;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -29,6 +29,15 @@ const READABLE_FILE: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFl
 pub(crate) struct OldFile {
     file: File,
     len: u64,
+    pub(crate) xattrs: Vec<Xattr>,
+}
+
+/// What becomes of a file of the caller's own whose mode does not let him read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unreadable {
+    Refuse,
+    /// It is readable for as long as it takes to open it.
+    Grant,
 }
 
 /// An object of the tree, by a handle that its names do not matter to.
@@ -54,26 +63,36 @@ impl Dir {
 }
 
 impl Root {
-    /// Opens the regular file that `expected` describes.
-    pub(crate) fn open_file(&self, dir: &Dir, name: Name<'_>, expected: &Stat) -> Result<OldFile, Error> {
-        let fd = match self.open_name(dir, name, READABLE_FILE) {
-            Err(Errno::ACCESS) if expected.uid == super::caller().uid => self.open_unreadable(dir, name, expected)?,
-            other => other.map_err(failed("opening a file of a lower layer"))?,
-        };
+    /// Opens the regular file that `expected` describes and reads its attributes that `wanted` names.
+    pub(crate) fn open_file(
+        &self,
+        (dir, name): (&Dir, Name<'_>),
+        expected: &Stat,
+        unreadable: Unreadable,
+        wanted: impl Fn(&[u8]) -> bool,
+    ) -> Result<OldFile, Error> {
+        let caller = super::caller().uid;
+        if unreadable == Unreadable::Refuse || caller == 0 || expected.uid != caller || expected.mode & OWNER_READ != 0 {
+            return self.open_as_it_is((dir, name), expected, wanted);
+        }
+        let granted = self.set_mode_of_file(dir, name, expected.mode | OWNER_READ);
+        let opened = granted.and_then(|()| self.open_as_it_is((dir, name), expected, wanted));
+        let restored = self.set_mode_of_file(dir, name, expected.mode);
+        let file = opened?;
+        restored.map(|()| file)
+    }
+
+    fn open_as_it_is(&self, (dir, name): (&Dir, Name<'_>), expected: &Stat, wanted: impl Fn(&[u8]) -> bool) -> Result<OldFile, Error> {
+        let fd = self.open_name(dir, name, READABLE_FILE).map_err(failed("opening a file of a lower layer"))?;
         let stat = sys!(fstat(&fd)).map_err(failed("looking at a file of a lower layer"))?;
         let found = Stat::from_os(&stat);
         if found.id != expected.id || found.kind != Kind::File {
             return Err(Error::new(ErrorKind::Io, "a file of a lower layer was exchanged by somebody else"));
         }
-        Ok(OldFile { file: File::from(fd), len: super::wide(stat.st_size) })
-    }
-
-    /// Opens a file of the caller's whose mode does not let him read it.
-    fn open_unreadable(&self, dir: &Dir, name: Name<'_>, expected: &Stat) -> Result<OwnedFd, Error> {
-        self.set_mode_of_file(dir, name, expected.mode | OWNER_READ)?;
-        let opened = self.open_name(dir, name, READABLE_FILE).map_err(failed("opening a file of a lower layer"));
-        self.set_mode_of_file(dir, name, expected.mode)?;
-        opened
+        let mut old = OldFile { file: File::from(fd), len: super::wide(stat.st_size), xattrs: Vec::new() };
+        // `user.*` asks for permission to read the file, not for a handle that has it.
+        old.xattrs = read_xattrs(&old, wanted)?;
+        Ok(old)
     }
 
     /// Reads the target of the symlink `name`.

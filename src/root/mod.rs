@@ -13,7 +13,7 @@ pub(crate) mod sys;
 mod tests;
 
 pub(crate) use attributes::{Attributes, XattrRefusal, caller};
-pub(crate) use copy::{Held, read_xattrs};
+pub(crate) use copy::{Held, Unreadable, read_xattrs};
 pub(crate) use create::{Made, NewFile};
 pub(crate) use remove::{Clearing, Keep, Removal};
 pub(crate) use resolve::{Looked, Reach, Resolution, Step, Trail, Views, walk};
@@ -39,7 +39,7 @@ pub struct Root {
     mount: mount::MountId,
     resolver: resolve::Active,
     /// `/proc/self/fd`, opened and checked when first needed.
-    proc_fds: OnceLock<Option<OwnedFd>>,
+    proc_fds: Arc<OnceLock<Option<OwnedFd>>>,
 }
 
 impl Root {
@@ -61,7 +61,7 @@ impl Root {
         let top = Dir::from_fd(fd)?;
         let mount = mount::MountId::of(&top.fd)?;
         let resolver = resolve::Active::probe(&top.fd)?;
-        Ok(Self { top, mount, resolver, proc_fds: OnceLock::new() })
+        Ok(Self { top, mount, resolver, proc_fds: Arc::default() })
     }
 
     /// Resolves parents by `openat2` or not at all.
@@ -79,7 +79,7 @@ impl Root {
 
     /// Gives a second capability for the same directory.
     pub(crate) fn try_clone(&self) -> Result<Self, Error> {
-        Ok(Self { top: self.top.clone(), mount: self.mount, resolver: self.resolver, proc_fds: OnceLock::new() })
+        Ok(Self { top: self.top.clone(), mount: self.mount, resolver: self.resolver, proc_fds: Arc::clone(&self.proc_fds) })
     }
 
     /// Makes the directory `name`, mode 0700, and gives the capability for it alone.

@@ -15,7 +15,8 @@ use crate::stage::{Durability, LayerVerified, StagedTree};
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum LowerLayers {
-    /// Their directories, top first, in the same overlay form. None for a whole image.
+    /// Their directories, top first, in the same overlay form; the caller can read all that is in them, and nothing in them is
+    /// changed. None for a whole image.
     Known(Vec<Root>),
     /// They are elsewhere. The result is approximate where it depends on them, each time with an event: directories without an
     /// entry get the attributes of new ones, every whiteout is made, and a hardlink to a lower layer is refused
@@ -56,8 +57,8 @@ impl Target {
         let staged = StagedTree::new(parent, name)?;
         form.probe(staged.root()?.top())?;
         let lowers = match below {
-            LowerLayers::Known(roots) => Lowers::Known(roots.into_iter().map(|root| Lower::Given(Arc::new(root), form)).collect()),
-            LowerLayers::Unknown => Lowers::Unknown,
+            LowerLayers::Known(roots) => Lowers::known(roots.into_iter().map(|root| Lower::Given(Arc::new(root), form)).collect()),
+            LowerLayers::Unknown => Lowers::unknown(),
         };
         Ok(Self::Overlay(Stack { layers: Vec::new(), lowers, form, staged }))
     }
