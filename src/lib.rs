@@ -36,7 +36,7 @@
 //! entry, the offset and the path. A second reader may disagree with this one; the choices are written down at each knob of [`Policy`].
 //!
 //! # Features
-//! `serde`: reports, events and errors implement `Serialize`.
+//! `serde`: reports, events and errors implement `Serialize`. `fault-injection`: for tests of this crate alone.
 //!
 //! This crate was not audited.
 
@@ -72,8 +72,15 @@ pub use policy::{
     SpecialBits, SymlinkedParents, Symlinks, Times, UnknownTypes, Unmapped, UnsupportedXattrs, Whiteouts,
 };
 pub use root::Root;
-pub use stage::recover;
+pub use stage::{Durability, recover};
 pub use unpacker::{LowerLayers, Unpacked, Unpacker};
+
+/// For tests: has the calls on the tree fail one by one.
+#[cfg(feature = "fault-injection")]
+#[doc(hidden)]
+pub mod fault {
+    pub use crate::root::sys::{Calls, Fault, inject};
+}
 
 /// The code in the README is compiled with the other examples.
 #[cfg(doctest)]

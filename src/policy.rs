@@ -280,6 +280,11 @@ impl Policy {
         }
     }
 
+    /// The owner of a copy of something that a lower layer has on disk; none: as the caller makes it.
+    pub(crate) fn owner_over(&self, owner: Owner, caller: Owner) -> Option<Owner> {
+        self.ownership.over(owner, caller)
+    }
+
     /// The time of a directory that has no entry.
     pub(crate) fn implicit_time(&self) -> Timestamp {
         self.times.of(Timestamp::default())

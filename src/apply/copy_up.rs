@@ -11,7 +11,7 @@ use crate::archive::Xattr;
 use crate::entry::{EntryPath, Metadata, Name, Owner};
 use crate::error::{Error, ErrorKind};
 use crate::observe::{Log, Reason};
-use crate::root::{Attributes as _, Dir, Held, Kind, ObjectId, Stat, XattrRefusal, read_xattrs};
+use crate::root::{Attributes as _, Dir, Held, Kind, ObjectId, Stat, XattrRefusal};
 
 /// The copies that a layer made of objects below it.
 #[derive(Debug, Default)]
@@ -29,7 +29,7 @@ impl Applier {
     pub(super) fn take_attributes_over(&mut self, place: &Place) -> Result<(), Error> {
         let Beneath::Directories(from) = &place.beneath else { return Ok(()) };
         let handed = self.lowers.handed_by(from, |name| self.policy.sets_xattr(name))?;
-        place.dir.set_owner(handed.owner)?;
+        self.policy.owner_over(handed.owner, self.caller).map_or(Ok(()), |owner| place.dir.set_owner(owner))?;
         for xattr in &handed.xattrs {
             hold(place.dir.set_xattr(xattr)?, xattr)?;
         }
@@ -79,7 +79,9 @@ impl Applier {
     }
 
     fn copy_file(&mut self, object: &LowerObject, place: &Place, name: Name<'_>, log: &mut Log) -> Result<(), Error> {
-        let from = self.lowers.root_of(object)?.open_file(&object.dir, name, &object.stat)?;
+        let wanted = |name: &[u8]| self.policy.sets_xattr(name);
+        let (lower, unreadable) = (self.lowers.root_of(object)?, self.lowers.unreadable(object));
+        let mut from = lower.open_file((&object.dir, name), &object.stat, unreadable, wanted)?;
         self.copies.bytes = self.copies.bytes.saturating_add(from.len());
         let limit = self.policy.limits.total_bytes;
         if self.copies.bytes > limit {
@@ -88,8 +90,8 @@ impl Applier {
         let mut file = fresh(self.root.make_file(&place.dir, name)?)?;
         file.copy_from(&from)?;
         let Stat { mode, uid, gid, mtime, .. } = object.stat;
-        let metadata = Metadata { mode, uid, gid, mtime, xattrs: read_xattrs(&from, |name| self.policy.sets_xattr(name))? };
-        self.file_attributes(&file, &metadata, Some(Owner { uid, gid }), log)
+        let metadata = Metadata { mode, uid, gid, mtime, xattrs: std::mem::take(&mut from.xattrs) };
+        self.file_attributes(&file, &metadata, self.policy.owner_over(Owner { uid, gid }, self.caller), log)
     }
 
     /// Makes a symlink, FIFO or device as the one of a lower layer is.
@@ -105,7 +107,9 @@ impl Applier {
             _ => self.root.make_device_again(&place.dir, name, &object.stat)?,
         };
         fresh(made)?;
-        self.root.set_owner_of(&place.dir, name, Owner { uid, gid })?;
+        if let Some(owner) = self.policy.owner_over(Owner { uid, gid }, self.caller) {
+            self.root.set_owner_of(&place.dir, name, owner)?;
+        }
         if kind != Kind::Symlink {
             self.root.set_mode_of_special(&place.dir, name, mode)?;
         }

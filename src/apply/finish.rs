@@ -20,6 +20,11 @@ impl Applier {
         Ok(TreeComplete(()))
     }
 
+    /// Brings the tree to the disk.
+    pub(crate) fn sync(&self) -> Result<(), Error> {
+        self.root.sync_filesystem()
+    }
+
     /// Gives every directory of the table its final attributes; the root last.
     pub(super) fn finish_directories(&self, stop: &Stop<'_>, log: &mut Log) -> Result<(), Error> {
         let mut way: Vec<(NodeId, Dir)> = Vec::new();

@@ -1,21 +1,51 @@
 //! What lies below a layer that is unpacked in overlay form: what a name shows in the lower layers, read as overlayfs reads them.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::directories::{Final, Mode};
 use super::{Applier, OverlayForm};
 use crate::archive::Xattr;
 use crate::entry::{DEFAULT_ACL, Name, Owner};
 use crate::error::Error;
-use crate::root::{Attributes as _, Dir, Kind, Root, Stat, Step, read_xattrs};
+use crate::root::{Attributes as _, Dir, Kind, Root, Stat, Step, Unreadable, read_xattrs};
 
-/// The layers below, top first, as far as an opaque root lets them show.
+/// The layers below, as one layer sees them.
+#[derive(Debug)]
+pub(crate) struct Lowers {
+    layers: Layers,
+    /// The directories that were found in them, so that a way that is gone again costs no look at every layer.
+    found: Mutex<Found>,
+}
+
+/// Top first, as far as an opaque root lets them show.
 #[derive(Clone, Debug)]
-pub(crate) enum Lowers {
+enum Layers {
     /// All of them; none below the first layer, or where all layers go into one tree.
     Known(Vec<Lower>),
     /// They are elsewhere.
     Unknown,
+}
+
+/// Directories by their paths, and the layers that are merged there.
+#[derive(Debug, Default)]
+struct Found {
+    layers: HashMap<Vec<u8>, Arc<[usize]>>,
+    /// The length of all paths.
+    bytes: usize,
+}
+
+/// Most bytes of paths that are kept in mind. Then all are forgotten.
+const FOUND_BYTES: usize = 4 << 20;
+
+impl Found {
+    fn keep(&mut self, path: &[u8], layers: &Arc<[usize]>) {
+        if self.bytes.saturating_add(path.len()) > FOUND_BYTES {
+            *self = Self::default();
+        }
+        self.bytes = self.bytes.saturating_add(path.len());
+        self.layers.insert(path.to_vec(), Arc::clone(layers));
+    }
 }
 
 /// One layer below.
@@ -76,33 +106,71 @@ pub(super) struct Handed {
     pub(super) default_acl: Option<Xattr>,
 }
 
+impl LowerDirs {
+    fn path_of(&self, name: Name<'_>) -> Vec<u8> {
+        let separator: &[u8] = if self.path.is_empty() { b"" } else { b"/" };
+        [&self.path, separator, name.as_bytes()].concat()
+    }
+}
+
 impl Beneath {
+    /// The path in the lower layers.
+    pub(super) fn path(&self) -> Option<&[u8]> {
+        match self {
+            Self::Directories(dirs) => Some(&dirs.path),
+            Self::Nothing | Self::Unknown => None,
+        }
+    }
+
     pub(super) fn is_nothing(&self) -> bool {
         matches!(self, Self::Nothing)
     }
 }
 
+impl Clone for Lowers {
+    /// For another layer, which finds its way itself.
+    fn clone(&self) -> Self {
+        Self::of(self.layers.clone())
+    }
+}
+
 impl Lowers {
+    pub(crate) fn known(top_first: Vec<Lower>) -> Self {
+        Self::of(Layers::Known(top_first))
+    }
+
+    pub(crate) fn unknown() -> Self {
+        Self::of(Layers::Unknown)
+    }
+
+    fn of(layers: Layers) -> Self {
+        Self { layers, found: Mutex::default() }
+    }
+
     /// Puts a layer on top; an opaque one hides the others.
     pub(crate) fn push(&mut self, layer: Arc<Applier>) {
-        match self {
-            Self::Known(lowers) if !layer.root_opaque => lowers.insert(0, Lower::Unpacked(layer)),
-            Self::Known(_) => *self = Self::Known(vec![Lower::Unpacked(layer)]),
-            Self::Unknown => {}
+        match &mut self.layers {
+            Layers::Known(lowers) => {
+                if layer.root_opaque {
+                    lowers.clear();
+                }
+                lowers.insert(0, Lower::Unpacked(layer));
+            }
+            Layers::Unknown => {}
         }
     }
 
     /// What the root of the layer is merged with.
     pub(super) fn top(&self) -> Beneath {
-        match self {
-            Self::Known(lowers) if lowers.is_empty() => Beneath::Nothing,
-            Self::Known(lowers) => Beneath::Directories(LowerDirs { path: Arc::default(), layers: (0..lowers.len()).collect() }),
-            Self::Unknown => Beneath::Unknown,
+        match &self.layers {
+            Layers::Known(lowers) if lowers.is_empty() => Beneath::Nothing,
+            Layers::Known(lowers) => Beneath::Directories(LowerDirs { path: Arc::default(), layers: (0..lowers.len()).collect() }),
+            Layers::Unknown => Beneath::Unknown,
         }
     }
 
     pub(super) fn are_unknown(&self) -> bool {
-        matches!(self, Self::Unknown)
+        matches!(self.layers, Layers::Unknown)
     }
 
     /// Gives what `name` shows in directories that are merged.
@@ -112,6 +180,10 @@ impl Lowers {
             Beneath::Unknown => return Ok(Shown::Unknown),
             Beneath::Directories(dirs) => dirs,
         };
+        let path = dirs.path_of(name);
+        if let Some(layers) = self.found().layers.get(&path).cloned() {
+            return Ok(Shown::Directory(Beneath::Directories(LowerDirs { path: path.into(), layers })));
+        }
         let mut merged = Vec::new();
         for layer in dirs.layers.iter().copied() {
             let lower = self.lower(layer)?;
@@ -134,9 +206,14 @@ impl Lowers {
         if merged.is_empty() {
             return Ok(Shown::Nothing);
         }
-        let separator: &[u8] = if dirs.path.is_empty() { b"" } else { b"/" };
-        let path = [&dirs.path, separator, name.as_bytes()].concat().into();
-        Ok(Shown::Directory(Beneath::Directories(LowerDirs { path, layers: merged.into() })))
+        let layers = merged.into();
+        self.found().keep(&path, &layers);
+        Ok(Shown::Directory(Beneath::Directories(LowerDirs { path: path.into(), layers })))
+    }
+
+    /// What was found stays true whatever became of the thread that found it.
+    fn found(&self) -> MutexGuard<'_, Found> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The directories that `name` is merged with: none where it shows something else.
@@ -168,10 +245,18 @@ impl Lowers {
         self.lower(object.layer).map(Lower::root)
     }
 
+    /// What becomes of `object` where its mode does not let the caller read it: what the caller gave is not touched.
+    pub(super) fn unreadable(&self, object: &LowerObject) -> Unreadable {
+        match self.lower(object.layer) {
+            Ok(Lower::Unpacked(_)) => Unreadable::Grant,
+            Ok(Lower::Given(..)) | Err(_) => Unreadable::Refuse,
+        }
+    }
+
     fn lower(&self, layer: usize) -> Result<&Lower, Error> {
-        let lower = match self {
-            Self::Known(lowers) => lowers.get(layer),
-            Self::Unknown => None,
+        let lower = match &self.layers {
+            Layers::Known(lowers) => lowers.get(layer),
+            Layers::Unknown => None,
         };
         lower.ok_or_else(|| super::directories::internal("a lower layer that is not in the list"))
     }

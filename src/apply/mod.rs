@@ -8,6 +8,7 @@ mod links;
 mod lower;
 mod objects;
 mod parents;
+mod targets;
 mod view;
 mod whiteouts;
 mod written;
@@ -111,7 +112,7 @@ impl Applier {
             caller: caller(),
             ground,
             form: None,
-            lowers: Lowers::Known(Vec::new()),
+            lowers: Lowers::known(Vec::new()),
             beneath_top: Beneath::Nothing,
             root_opaque: false,
             copies: Copies::default(),

@@ -64,6 +64,16 @@ impl Ownership {
         })
     }
 
+    /// The owner of a copy of what `owner` has on disk in a lower layer.
+    pub(super) fn over(&self, owner: Owner, caller: Owner) -> Option<Owner> {
+        match self {
+            Self::Preserve | Self::Map(_) => Some(owner),
+            Self::Squash { uid, gid } => Some(Owner { uid: *uid, gid: *gid }),
+            Self::SquashToCaller | Self::RecordXattr => Some(caller),
+            Self::Ignore => None,
+        }
+    }
+
     /// Whether it writes [`OVERRIDE_STAT`].
     pub(super) fn records(&self) -> bool {
         match self {
