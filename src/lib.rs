@@ -36,7 +36,7 @@
 //! entry, the offset and the path. A second reader may disagree with this one; the choices are written down at each knob of [`Policy`].
 //!
 //! # Features
-//! `serde`: reports, events and errors implement `Serialize`.
+//! `serde`: reports, events and errors implement `Serialize`. `fault-injection`: for tests of this crate alone.
 //!
 //! This crate was not audited.
 
@@ -69,11 +69,18 @@ pub use observe::{CancelToken, Compression, EntryCounts, Event, Events, LayerRep
 pub use policy::Resolver;
 pub use policy::{
     Devices, Duplicates, Fifos, Hardlinks, IdMap, IdRange, ImplicitParents, NonDirectoryParents, OtherXattrs, Ownership, Policy,
-    SpecialBits, SymlinkedParents, Symlinks, Times, UnknownTypes, UnsupportedXattrs, Whiteouts,
+    SpecialBits, SymlinkedParents, Symlinks, Times, UnknownTypes, Unmapped, UnsupportedXattrs, Whiteouts,
 };
 pub use root::Root;
-pub use stage::recover;
+pub use stage::{Durability, recover};
 pub use unpacker::{LowerLayers, Unpacked, Unpacker};
+
+/// For tests: has the calls on the tree fail one by one.
+#[cfg(feature = "fault-injection")]
+#[doc(hidden)]
+pub mod fault {
+    pub use crate::root::sys::{Calls, Fault, inject};
+}
 
 /// The code in the README is compiled with the other examples.
 #[cfg(doctest)]

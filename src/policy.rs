@@ -3,12 +3,15 @@
 //! One engine, a policy is data. [`Policy::strict`] is for archives with no right to surprise you, [`Policy::container`] for
 //! real images, [`Policy::rootless`] the same without privilege. There is no default: the caller chooses.
 
+mod acl;
+mod capability;
 mod knobs;
+mod owner;
 mod xattr;
 
 pub use knobs::{
     Devices, Duplicates, Fifos, Hardlinks, IdMap, IdRange, ImplicitParents, NonDirectoryParents, OtherXattrs, Ownership, Resolver,
-    SpecialBits, SymlinkedParents, Symlinks, Times, UnknownTypes, UnsupportedXattrs, Whiteouts,
+    SpecialBits, SymlinkedParents, Symlinks, Times, UnknownTypes, Unmapped, UnsupportedXattrs, Whiteouts,
 };
 
 use crate::archive::{Timestamp, TrailingData, Xattr};
@@ -16,8 +19,11 @@ use crate::entry::{AbsoluteNames, Device, DeviceKind, Entry, EntryKind, Metadata
 use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
 use crate::observe::{Event, Oddities, Reason};
-use xattr::Judgement;
-pub(crate) use xattr::is_settable;
+use owner::OVERRIDE_STAT;
+use xattr::{Ids, Judgement};
+
+/// Mode of a directory that has no entry.
+pub(crate) const IMPLICIT_MODE: u32 = 0o755;
 
 /// What a layer may do. Start from a preset and change what differs.
 ///
@@ -204,21 +210,47 @@ impl Policy {
         match entry.kind() {
             // A marker makes nothing.
             EntryKind::Whiteout(_) => return Ok(Judged { entry, owner: None, events: Vec::new() }),
-            // The inode keeps its own: the header's are only compared.
-            EntryKind::Hardlink(_) => {
-                let owner = self.owner(entry.metadata(), caller).unwrap_or_default();
-                let metadata = Metadata { mtime: self.times.of(entry.metadata().mtime), ..entry.metadata().clone() };
-                return Ok(Judged { entry: entry.with_metadata(metadata), owner, events: Vec::new() });
-            }
+            EntryKind::Hardlink(_) => return Ok(self.judge_hardlink(entry, caller)),
             _ => {}
         }
         let mut events = Events { entry: &entry, list: Vec::new() };
         let metadata = entry.metadata();
-        let mut kept = Vec::with_capacity(metadata.xattrs.len());
-        let capabilities_mean_root = !matches!(self.ownership, Ownership::Preserve | Ownership::Ignore);
-        for xattr in &metadata.xattrs {
-            match xattr::judge(entry.kind(), xattr, capabilities_mean_root) {
-                Judgement::Keep => kept.push(xattr.clone()),
+        let placed = self.ownership.place(metadata.owner(), entry.kind(), caller)?;
+        let mut xattrs = self.judge_xattrs(placed.ids, &mut events)?;
+        if let Some(detail) = placed.squashed() {
+            events.note(Reason::OwnerSquashed, detail);
+        }
+        let allowed = metadata.mode & !self.special_bits.stripped();
+        xattrs.extend(placed.record(entry.kind(), allowed));
+        let mode = allowed & !placed.stripped();
+        if mode != metadata.mode && !matches!(entry.kind(), EntryKind::Symlink(_)) {
+            events.note(Reason::SpecialBitsStripped, format!("mode {:o}", metadata.mode));
+        }
+        let mtime = self.times.of(metadata.mtime);
+        if mtime != metadata.mtime {
+            events.note(Reason::TimeReplaced, String::new());
+        }
+        let (owner, events) = (placed.owner, events.list);
+        let metadata = Metadata { mode, mtime, xattrs, ..*metadata };
+        Ok(Judged { entry: entry.with_metadata(metadata), owner, events })
+    }
+
+    /// The inode keeps its own metadata: what the header says of it is only compared, as if it were a file's.
+    fn judge_hardlink(&self, entry: Entry, caller: Owner) -> Judged {
+        let metadata = entry.metadata().clone();
+        let placed = self.ownership.place(metadata.owner(), &EntryKind::File { len: 0 }, caller).ok();
+        let stripped = self.special_bits.stripped() | placed.map_or(0, |placed| placed.stripped());
+        let owner = placed.and_then(|placed| placed.owner);
+        let metadata = Metadata { mode: metadata.mode & !stripped, mtime: self.times.of(metadata.mtime), ..metadata };
+        Judged { entry: entry.with_metadata(metadata), owner, events: Vec::new() }
+    }
+
+    /// Gives the attributes to set.
+    fn judge_xattrs(&self, ids: Ids<'_>, events: &mut Events<'_>) -> Result<Vec<Xattr>, Error> {
+        let mut kept = Vec::new();
+        for xattr in &events.entry.metadata().xattrs {
+            match xattr::judge(events.entry.kind(), xattr, ids)? {
+                Judgement::Keep(value) => kept.push(Xattr { name: xattr.name.clone(), value }),
                 Judgement::OnSpecial => events.push(Reason::XattrOnSpecialDropped, xattr),
                 Judgement::Other if self.other_xattrs == OtherXattrs::Drop => events.push(Reason::XattrDropped, xattr),
                 Judgement::Unmapped => events.push(Reason::XattrDropped, xattr),
@@ -227,37 +259,30 @@ impl Policy {
                 }
             }
         }
-        let owner = self.owner(metadata, caller)?;
-        let squashed = owner.is_some_and(|owner| self.squashes() && (owner.uid != metadata.uid || owner.gid != metadata.gid));
-        let stripped = match self.special_bits {
-            SpecialBits::Strip => 0o7000,
-            SpecialBits::Keep if squashed => 0o6000,
-            SpecialBits::Keep => 0,
-        };
-        if metadata.mode & stripped != 0 && !matches!(entry.kind(), EntryKind::Symlink(_)) {
-            events.note(Reason::SpecialBitsStripped, format!("mode {:o}", metadata.mode));
-        }
-        let mtime = self.times.of(metadata.mtime);
-        if mtime != metadata.mtime {
-            events.note(Reason::TimeReplaced, String::new());
-        }
-        let events = events.list;
-        let metadata = Metadata { mode: metadata.mode & !stripped, mtime, xattrs: kept, ..metadata.clone() };
-        Ok(Judged { entry: entry.with_metadata(metadata), owner, events })
+        Ok(kept)
     }
 
-    fn squashes(&self) -> bool {
-        matches!(self.ownership, Ownership::Squash { .. } | Ownership::SquashToCaller)
+    /// Whether this policy sets attributes of this name: a directory loses them where an entry without them replaces it.
+    ///
+    /// Others are not a layer's: those that overlayfs reads stay.
+    pub(crate) fn sets_xattr(&self, name: &[u8]) -> bool {
+        xattr::allowed(name) || (name == OVERRIDE_STAT && self.ownership.records())
     }
 
-    fn owner(&self, metadata: &Metadata, caller: Owner) -> Result<Option<Owner>, Error> {
-        Ok(match &self.ownership {
-            Ownership::Preserve => Some(Owner { uid: metadata.uid, gid: metadata.gid }),
-            Ownership::Map(map) => Some(map.owner(metadata.uid, metadata.gid)?),
-            Ownership::Squash { uid, gid } => Some(Owner { uid: *uid, gid: *gid }),
-            Ownership::SquashToCaller => Some(caller),
-            Ownership::Ignore => None,
-        })
+    /// Whether an attribute that the filesystem or the caller's privilege refused may be missing, with an event.
+    pub(crate) fn tolerates_refusal_of(&self, name: &[u8]) -> bool {
+        match self.unsupported_xattrs {
+            // Without the record the owner is lost.
+            _ if name == OVERRIDE_STAT => false,
+            UnsupportedXattrs::Event => true,
+            UnsupportedXattrs::EventForUser => name.starts_with(b"user."),
+            UnsupportedXattrs::Error => false,
+        }
+    }
+
+    /// The owner of a copy of something that a lower layer has on disk; none: as the caller makes it.
+    pub(crate) fn owner_over(&self, owner: Owner, caller: Owner) -> Option<Owner> {
+        self.ownership.over(owner, caller)
     }
 
     /// The time of a directory that has no entry.
@@ -266,10 +291,19 @@ impl Policy {
     }
 
     /// The owner of a directory that has no entry: the container's root.
-    pub(crate) fn implicit_owner(&self, caller: Owner) -> Result<Option<Owner>, Error> {
-        let root = Metadata { mode: 0, uid: 0, gid: 0, mtime: Timestamp::default(), xattrs: Vec::new() };
-        self.owner(&root, caller)
+    pub(crate) fn implicit(&self, caller: Owner) -> Result<Implicit, Error> {
+        let placed = self.ownership.place(Owner { uid: 0, gid: 0 }, &EntryKind::Directory, caller)?;
+        Ok(Implicit { owner: placed.owner, record: placed.record(&EntryKind::Directory, IMPLICIT_MODE) })
     }
+}
+
+/// What a directory that has no entry gets beside its mode and time.
+#[derive(Debug)]
+pub(crate) struct Implicit {
+    /// None: as the caller makes it.
+    pub(crate) owner: Option<Owner>,
+    /// The record of the owner that it has in the container, where there is to be one.
+    pub(crate) record: Option<Xattr>,
 }
 
 /// What a policy says of an entry.

@@ -13,6 +13,18 @@ const INFIX: &[u8] = b".safe-layers-";
 /// Random hexadecimal digits at the end of the name.
 const DIGITS: usize = 16;
 
+/// What of a tree survives a loss of power.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Durability {
+    /// Nothing is promised: after a loss of power the final name may stand for a tree with empty or missing files.
+    #[default]
+    None,
+    /// After `Ok` the tree is there, whole; before it is absent or whole. Everything that the filesystem has in memory, others'
+    /// writes too, is brought to the disk (`syncfs`) before the tree gets its name, and the name after (`fsync`).
+    Tree,
+}
+
 /// Proves that a layer was applied to its end and that every claim about it matched. A commit takes one for each layer.
 #[must_use]
 #[derive(Debug)]
@@ -62,16 +74,22 @@ impl StagedTree {
     }
 
     /// Moves the tree to its final name, if nothing stands there.
-    pub(crate) fn commit(mut self, layers: &[LayerVerified], _complete: Vec<TreeComplete>) -> Result<(), Error> {
+    pub(crate) fn commit(mut self, layers: &[LayerVerified], _complete: Vec<TreeComplete>, durability: Durability) -> Result<(), Error> {
         if layers.is_empty() {
             return Err(Error::new(ErrorKind::LayerCountMismatch, "no layer was applied"));
         }
         let name = checked(&self.name)?;
         if let Some(private) = &self.private {
+            if durability == Durability::Tree {
+                private.root.sync_filesystem()?;
+            }
             self.parent.publish(private, name)?;
         }
         self.private = None;
-        Ok(())
+        match durability {
+            Durability::Tree => self.parent.sync_names(),
+            Durability::None => Ok(()),
+        }
     }
 }
 

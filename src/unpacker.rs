@@ -19,7 +19,7 @@ use crate::layer::LayerStream;
 use crate::observe::{CancelToken, Event, LayerReport, Log, Observer, Progress};
 use crate::policy::Policy;
 use crate::root::{Root, caller};
-use crate::stage::{LayerVerified, layer_name};
+use crate::stage::{Durability, LayerVerified, layer_name};
 use target::Target;
 
 /// Threads in use unless the caller says otherwise: one that reads and decodes, one that writes.
@@ -52,6 +52,7 @@ pub struct Unpacker {
     caller: Owner,
     threads: NonZeroUsize,
     cancel: CancelToken,
+    durability: Durability,
     log: Log,
     layers: Vec<LayerVerified>,
     reports: Vec<LayerReport>,
@@ -144,6 +145,7 @@ impl Unpacker {
             caller: caller(),
             threads: DEFAULT_THREADS,
             cancel: CancelToken::new(),
+            durability: Durability::None,
             log,
             layers: Vec::new(),
             reports: Vec::new(),
@@ -157,6 +159,13 @@ impl Unpacker {
     #[must_use]
     pub fn threads(mut self, threads: NonZeroUsize) -> Self {
         self.threads = threads;
+        self
+    }
+
+    /// Sets what of the tree survives a loss of power. Default: nothing is promised.
+    #[must_use]
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
         self
     }
 
@@ -215,7 +224,7 @@ impl Unpacker {
         if let State::Spoiled(error) = self.state {
             return Err(error);
         }
-        self.target.commit(&self.layers, self.reports, &Stop::new(&self.cancel, None), &mut self.log)
+        self.target.commit((&self.layers, self.reports), self.durability, &Stop::new(&self.cancel, None), &mut self.log)
     }
 
     /// Begins a layer. Until it ended well the unpacker is spoiled, so that a panic in the caller's reader cannot be committed.

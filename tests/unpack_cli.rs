@@ -237,3 +237,29 @@ fn help_is_printed_to_standard_output() {
     assert_eq!((ran.status, ran.err.as_str()), (0, ""));
     assert!(ran.out.contains("Usage: unpack [OPTION]... LAYER... DEST"));
 }
+
+#[test]
+fn what_a_killed_run_left_stays_unless_it_is_to_be_recovered() {
+    let place = Place::new();
+    let left = place.path(".other.safe-layers-0123456789abcdef");
+    fs::create_dir_all(format!("{left}/etc")).unwrap();
+    let layer = place.path("layer.tar.gz");
+    assert_eq!(run(["--policy", "rootless", "--unverified", &layer, &place.path("one")]).status, 0);
+    assert!(fs::exists(&left).unwrap());
+    assert_eq!(run(["--policy", "rootless", "--unverified", "--recover", "--durable", &layer, &place.path("two")]).status, 0);
+    assert!(!fs::exists(&left).unwrap());
+    assert!(fs::exists(place.path("two")).unwrap() && fs::exists(place.path("one")).unwrap());
+}
+
+#[test]
+fn in_overlay_form_each_layer_has_a_directory_and_the_report_names_them() {
+    let place = Place::new();
+    let layer = place.path("layer.tar.gz");
+    let dest = place.path("dest");
+    let ran = run(["--policy", "rootless", "--unverified", "--json", "--form", "overlay-user", &layer, &layer, &dest]);
+    assert_eq!(ran.json()["lowerdir"], json!(format!("{dest}/1:{dest}/0")));
+    assert_eq!(ran.json()["form"], json!("user"));
+    assert!(fs::exists(format!("{dest}/0")).unwrap() && fs::exists(format!("{dest}/1")).unwrap());
+    let text = run(["--policy", "rootless", "--unverified", "--form", "overlay-user", &layer, &place.path("text")]).out;
+    assert!(text.contains("lowerdir="), "{text}");
+}

@@ -5,8 +5,9 @@ use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use safe_layers::{Compression, Digest, Error, Expect, Limits, OverlayForm, Policy};
+use safe_layers::{Digest, Durability, Limits, OverlayForm, Policy};
 
+use super::claims::{BlobClaim, Layer, blob_claim, digest};
 use super::failure::Failure;
 
 pub(crate) const HELP: &str = "\
@@ -27,6 +28,8 @@ only when every layer was applied and every claim matched.
                                        bottom first, for an overlay mount (overlay-user: with userxattr)
   --unverified                         claims nothing: whoever made the bytes decides what is unpacked
   --in-place                           writes into DEST, which exists; cannot be undone
+  --durable                            the tree survives a loss of power, from when the program ends
+  --recover                            removes first what runs that were killed left beside DEST
   --threads N                          worker threads
   --limit NAME=VALUE                   sets a limit, such as total_bytes=1073741824
   --json                               prints one JSON object: the report, or the error
@@ -56,6 +59,8 @@ pub(crate) struct Request {
     pub(crate) limits: Vec<(String, String)>,
     pub(crate) threads: Option<NonZeroUsize>,
     pub(crate) target: Target,
+    pub(crate) durability: Durability,
+    pub(crate) leftovers: Leftovers,
     pub(crate) layers: Vec<Layer>,
     /// DEST, as given.
     pub(crate) dest: OsString,
@@ -67,6 +72,14 @@ pub(crate) enum Preset {
     Container,
     Strict,
     Rootless,
+}
+
+/// What becomes of what runs that were killed left beside DEST.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Leftovers {
+    #[default]
+    Stay,
+    Go,
 }
 
 /// Where the tree goes.
@@ -84,21 +97,6 @@ pub(crate) enum Form {
     #[default]
     Merged,
     Overlay(OverlayForm),
-}
-
-/// One LAYER and what is claimed of it.
-#[derive(Debug, Default)]
-pub(crate) struct Layer {
-    pub(crate) file: OsString,
-    blob: Option<BlobClaim>,
-    diff_id: Option<Digest>,
-    media_type: Option<String>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct BlobClaim {
-    digest: Digest,
-    size: Option<u64>,
 }
 
 /// Tells from the words alone who reads the output, so that a usage error is told in the right form too.
@@ -134,6 +132,8 @@ struct Options {
     unverified: bool,
     in_place: bool,
     form: Option<Form>,
+    durability: Durability,
+    leftovers: Leftovers,
     threads: Option<NonZeroUsize>,
     limits: Vec<(String, String)>,
     operands: Vec<OsString>,
@@ -146,12 +146,17 @@ impl Options {
             Some((name, value)) => (name, Some(value.to_owned())),
             None => (text, None),
         };
-        if let "--unverified" | "--in-place" | "--json" = name {
+        if let "--unverified" | "--in-place" | "--json" | "--durable" | "--recover" = name {
             if joined.is_some() {
                 return usage(format!("{name} takes no value"));
             }
             self.unverified |= name == "--unverified";
             self.in_place |= name == "--in-place";
+            match name {
+                "--durable" => self.durability = Durability::Tree,
+                "--recover" => self.leftovers = Leftovers::Go,
+                _ => {}
+            }
             return Ok(());
         }
         let value = || match joined.or_else(|| rest.next().and_then(|word| word.into_string().ok())) {
@@ -181,13 +186,16 @@ impl Options {
         }
         let target = match (self.in_place, self.form) {
             (true, Some(_)) => return usage("--in-place writes one tree: --form does not go with it"),
+            (true, None) if self.leftovers == Leftovers::Go => return usage("--in-place leaves nothing to recover"),
             (true, None) => Target::InPlace,
             (false, form) => new_target(&dest, form.unwrap_or_default())?,
         };
-        let (mut blobs, mut diff_ids, mut media_types) = (self.blobs.into_iter(), self.diff_ids.into_iter(), self.media_types.into_iter());
+        let (mut blobs, mut diff_ids) = (std::mem::take(&mut self.blobs).into_iter(), std::mem::take(&mut self.diff_ids).into_iter());
+        let mut media_types = std::mem::take(&mut self.media_types).into_iter();
         let layer = |file| Layer { file, blob: blobs.next(), diff_id: diff_ids.next(), media_type: media_types.next() };
-        let layers = self.operands.into_iter().map(layer).collect();
-        Ok(Request { preset: self.preset, limits: self.limits, threads: self.threads, target, layers, dest })
+        let layers = std::mem::take(&mut self.operands).into_iter().map(layer).collect();
+        let Self { preset, limits, threads, durability, leftovers, .. } = self;
+        Ok(Request { preset, limits, threads, target, durability, leftovers, layers, dest })
     }
 
     /// The n-th claim belongs to the n-th layer, and to claim nothing has to be said.
@@ -219,41 +227,6 @@ impl Preset {
             Self::Rootless => Policy::rootless(),
         }
     }
-}
-
-impl Layer {
-    /// Makes the claim of this layer.
-    ///
-    /// Without a media type, strict takes the file's extension for a claim; the other presets let the bytes decide.
-    pub(crate) fn expect(&self, preset: Preset) -> Result<Expect, Error> {
-        let expect = match (self.blob, self.diff_id) {
-            (Some(blob), diff_id) => blob_expect(blob, diff_id),
-            (None, Some(diff_id)) => Expect::diff_id(diff_id),
-            (None, None) => Expect::dangerous_unverified(),
-        };
-        match (&self.media_type, preset, extension(&self.file)) {
-            (Some(media_type), ..) => expect.media_type(media_type),
-            (None, Preset::Strict, Some(compression)) => Ok(expect.compression(compression)),
-            _ => Ok(expect),
-        }
-    }
-}
-
-fn blob_expect(blob: BlobClaim, diff_id: Option<Digest>) -> Expect {
-    let mut expect = Expect::blob(blob.digest);
-    if let Some(size) = blob.size {
-        expect = expect.size(size);
-    }
-    match diff_id {
-        Some(diff_id) => expect.and_diff_id(diff_id),
-        None => expect,
-    }
-}
-
-fn extension(file: &OsStr) -> Option<Compression> {
-    let extensions =
-        [(".tar", Compression::None), (".tar.gz", Compression::Gzip), (".tgz", Compression::Gzip), (".tar.zst", Compression::Zstd)];
-    extensions.into_iter().find(|(end, _)| file.as_bytes().ends_with(end.as_bytes())).map(|(_, compression)| compression)
 }
 
 /// Splits DEST into the directory that is opened and the one name that appears in it.
@@ -297,18 +270,6 @@ fn preset(text: &str) -> Result<Preset, Failure> {
     }
 }
 
-fn blob_claim(text: &str) -> Result<BlobClaim, Failure> {
-    let Some((text, size)) = text.split_once('@') else { return Ok(BlobClaim { digest: digest(text)?, size: None }) };
-    match size.parse() {
-        Ok(size) => Ok(BlobClaim { digest: digest(text)?, size: Some(size) }),
-        Err(_) => usage("--blob: the size after `@` is not a whole number of bytes"),
-    }
-}
-
-fn digest(text: &str) -> Result<Digest, Failure> {
-    Digest::parse(text).or_else(|error| usage(error.to_string()))
-}
-
 fn threads(text: &str) -> Result<NonZeroUsize, Failure> {
     text.parse().or_else(|_| usage("--threads is a whole number from 1"))
 }
@@ -323,7 +284,7 @@ fn limit(text: &str) -> Result<(String, String), Failure> {
     }
 }
 
-fn usage<T>(message: impl Into<String>) -> Result<T, Failure> {
+pub(crate) fn usage<T>(message: impl Into<String>) -> Result<T, Failure> {
     Err(Failure::Usage(message.into()))
 }
 
@@ -408,6 +369,8 @@ mod tests {
         refused(&["--policy"], "--policy needs a value");
         refused(&["--policy=lax"], "--policy is");
         refused(&["--threads=0"], "--threads is");
+        refused(&["--unverified", "--in-place", "--recover", "l", "d"], "nothing to recover");
+        refused(&["--durable=1"], "--durable takes no value");
         refused(&["--form=tar"], "--form is");
         refused(&["--unverified", "--in-place", "--form", "overlay-user", "l", "d"], "--in-place writes one tree");
         refused(&["--limit", "entries"], "--limit is NAME=VALUE");
@@ -416,18 +379,5 @@ mod tests {
         refused(&["--unverified", "d"], "one LAYER or more and a DEST");
         assert!(matches!(parsed(&["x", "--help"]), Ok(Command::Help)));
         assert!(matches!(parsed(&[]), Ok(Command::Demo)));
-    }
-
-    #[test]
-    fn the_extension_is_a_claim_in_strict_alone() {
-        for (file, compression) in [
-            ("a.tar", Some(Compression::None)),
-            ("a.tar.gz", Some(Compression::Gzip)),
-            ("a.tgz", Some(Compression::Gzip)),
-            ("a.tar.zst", Some(Compression::Zstd)),
-            ("a.zip", None),
-        ] {
-            assert_eq!(extension(OsStr::new(file)), compression, "{file}");
-        }
     }
 }

@@ -6,9 +6,10 @@ use std::io;
 use std::path::Path;
 
 use cap_std::ambient_authority;
-use safe_layers::{Error, Expect, Policy, Root, Unpacked, Unpacker};
+use safe_layers::{Error, Expect, Policy, Root, Unpacked, Unpacker, recover};
 
-use super::args::{Form, Layer, Preset, Request, Target};
+use super::args::{Form, Leftovers, Preset, Request, Target};
+use super::claims::Layer;
 use super::failure::Failure;
 use super::progress;
 
@@ -16,7 +17,7 @@ use super::progress;
 pub(crate) fn unpack(request: &Request) -> Result<Unpacked, Failure> {
     let layers = open_layers(request)?;
     let sizes = layers.iter().map(|(_, source)| source.size()).collect();
-    let mut unpacker = unpacker(request)?;
+    let mut unpacker = unpacker(request)?.durability(request.durability);
     if let Some(threads) = request.threads {
         unpacker = unpacker.threads(threads);
     }
@@ -34,6 +35,9 @@ fn unpacker(request: &Request) -> Result<Unpacker, Error> {
     match &request.target {
         Target::New { parent, name, form } => {
             let parent = Root::open_ambient(parent, ambient_authority())?;
+            if request.leftovers == Leftovers::Go {
+                recover(&parent)?;
+            }
             match form {
                 Form::Merged => Unpacker::rootfs(parent, name, policy),
                 Form::Overlay(form) => Unpacker::overlay(parent, name, *form, policy),

@@ -9,6 +9,7 @@
 //! Read [`job`] first: it is the whole use of the library. The rest is the command line around it.
 
 mod args;
+mod claims;
 mod demo;
 mod failure;
 pub(crate) mod hello;

@@ -4,30 +4,32 @@ use std::collections::HashMap;
 
 use super::directories::NodeId;
 use super::lower::{Beneath, LowerObject};
-use super::objects::fresh;
+use super::objects::{fresh, record, unsupported};
 use super::parents::{Missing, Place};
 use super::{Applier, OverlayForm};
 use crate::archive::Xattr;
 use crate::entry::{EntryPath, Metadata, Name, Owner};
 use crate::error::{Error, ErrorKind};
 use crate::observe::{Log, Reason};
-use crate::policy::is_settable;
-use crate::root::{Attributes as _, Dir, Kind, Made, ObjectId, Stat, read_xattrs};
+use crate::root::{Attributes as _, Dir, Held, Kind, ObjectId, Stat, XattrRefusal};
 
 /// The copies that a layer made of objects below it.
 #[derive(Debug, Default)]
 pub(super) struct Copies {
     bytes: u64,
-    /// Where the copy of an object is, so that a second name of it becomes a hardlink.
-    places: HashMap<ObjectId, (NodeId, Vec<u8>)>,
+    /// The copy of each object, so that a second name of it becomes a hardlink: held, as its names may go.
+    held: HashMap<ObjectId, Held>,
 }
+
+/// Handles held at most. Of further objects each name is a copy of its own.
+const HELD: usize = 128;
 
 impl Applier {
     /// Gives a directory of this layer the attributes that lower layers show for it.
     pub(super) fn take_attributes_over(&mut self, place: &Place) -> Result<(), Error> {
-        let Some(from) = place.beneath.first() else { return Ok(()) };
-        let handed = self.lowers.handed_by(from)?;
-        place.dir.set_owner(handed.owner)?;
+        let Beneath::Directories(from) = &place.beneath else { return Ok(()) };
+        let handed = self.lowers.handed_by(from, |name| self.policy.sets_xattr(name))?;
+        self.policy.owner_over(handed.owner, self.caller).map_or(Ok(()), |owner| place.dir.set_owner(owner))?;
         for xattr in &handed.xattrs {
             hold(place.dir.set_xattr(xattr)?, xattr)?;
         }
@@ -61,27 +63,25 @@ impl Applier {
                 Kind::File => self.copy_file(object, &place, name, log)?,
                 _ => self.copy_special(object, &place, name)?,
             }
-            self.copies.places.insert(object.stat.id, (place.node, name.as_bytes().to_vec()));
+            if self.copies.held.len() < HELD {
+                self.copies.held.insert(object.stat.id, self.root.hold(&place.dir, name)?);
+            }
         }
         log.note(Reason::CopiedUp, crate::error::escape_path(path.as_bytes()));
         let stat = place.dir.stat_of(name)?.ok_or_else(gone)?;
         Ok((place, stat))
     }
 
-    /// Links an earlier copy of the same object, if there is one still.
+    /// Links an earlier copy of the same object, if it has a name still.
     fn link_copy(&self, object: &LowerObject, place: &Place, name: Name<'_>) -> Result<bool, Error> {
-        let Some((node, first)) = self.copies.places.get(&object.stat.id) else { return Ok(false) };
-        let Some(first) = Name::new(first).filter(|_| self.directories.is_alive(*node)) else { return Ok(false) };
-        if self.written.contains(self.written.place(*node, first)) {
-            return Ok(false);
-        }
-        let dir = self.open_node(*node)?;
-        let Some(stat) = dir.stat_of(first)?.filter(|stat| stat.kind == object.kind()) else { return Ok(false) };
-        Ok(matches!(self.root.make_hardlink((&dir, first), &stat, (&place.dir, name))?, Made::New(())))
+        let Some(held) = self.copies.held.get(&object.stat.id) else { return Ok(false) };
+        self.root.link_held(held, (&place.dir, name))
     }
 
     fn copy_file(&mut self, object: &LowerObject, place: &Place, name: Name<'_>, log: &mut Log) -> Result<(), Error> {
-        let from = self.lowers.root_of(object)?.open_file(&object.dir, name, &object.stat)?;
+        let wanted = |name: &[u8]| self.policy.sets_xattr(name);
+        let (lower, unreadable) = (self.lowers.root_of(object)?, self.lowers.unreadable(object));
+        let mut from = lower.open_file((&object.dir, name), &object.stat, unreadable, wanted)?;
         self.copies.bytes = self.copies.bytes.saturating_add(from.len());
         let limit = self.policy.limits.total_bytes;
         if self.copies.bytes > limit {
@@ -90,8 +90,8 @@ impl Applier {
         let mut file = fresh(self.root.make_file(&place.dir, name)?)?;
         file.copy_from(&from)?;
         let Stat { mode, uid, gid, mtime, .. } = object.stat;
-        let metadata = Metadata { mode, uid, gid, mtime, xattrs: read_xattrs(&from, is_settable)? };
-        self.file_attributes(&file, &metadata, Some(Owner { uid, gid }), log)
+        let metadata = Metadata { mode, uid, gid, mtime, xattrs: std::mem::take(&mut from.xattrs) };
+        self.file_attributes(&file, &metadata, self.policy.owner_over(Owner { uid, gid }, self.caller), log)
     }
 
     /// Makes a symlink, FIFO or device as the one of a lower layer is.
@@ -107,7 +107,9 @@ impl Applier {
             _ => self.root.make_device_again(&place.dir, name, &object.stat)?,
         };
         fresh(made)?;
-        self.root.set_owner_of(&place.dir, name, Owner { uid, gid })?;
+        if let Some(owner) = self.policy.owner_over(Owner { uid, gid }, self.caller) {
+            self.root.set_owner_of(&place.dir, name, owner)?;
+        }
         if kind != Kind::Symlink {
             self.root.set_mode_of_special(&place.dir, name, mode)?;
         }
@@ -123,15 +125,19 @@ impl Applier {
         }
     }
 
-    /// Gives the root of a layer in overlay form the attributes that it has without an entry: those of the one below.
-    pub(super) fn prepare_overlay_root(&mut self) -> Result<(), Error> {
-        let top = self.top();
-        match top.beneath {
-            Beneath::Nothing | Beneath::Unknown => {
-                let owner = self.policy.implicit_owner(self.caller)?;
-                owner.map_or(Ok(()), |owner| top.dir.set_owner(owner))
-            }
-            Beneath::Directories(_) => self.take_attributes_over(&top),
+    /// Gives a new root the owner that it has without an entry.
+    pub(super) fn prepare_new_root(&self) -> Result<(), Error> {
+        let implicit = self.policy.implicit(self.caller)?;
+        implicit.owner.map_or(Ok(()), |owner| self.root.top().set_owner(owner))?;
+        record(self.root.top(), &implicit)
+    }
+
+    /// Gives the root of a layer in overlay form, which has no entry, what it has then. Layers above it look at it.
+    pub(super) fn end_overlay_root(&self) -> Result<(), Error> {
+        match self.beneath_top {
+            _ if self.form.is_none() || self.directories.has_entry(NodeId::TOP) => Ok(()),
+            Beneath::Directories(_) => Ok(()),
+            Beneath::Nothing | Beneath::Unknown => self.prepare_new_root(),
         }
     }
 }
@@ -158,6 +164,6 @@ impl OverlayForm {
 }
 
 /// What the lower layer holds, this one must hold too.
-fn hold(set: Result<(), crate::root::XattrRefusal>, xattr: &Xattr) -> Result<(), Error> {
-    set.map_err(|refusal| Error::new(ErrorKind::XattrUnsupported, format!("{} ({refusal:?})", crate::error::escape_path(&xattr.name))))
+fn hold(set: Result<(), XattrRefusal>, xattr: &Xattr) -> Result<(), Error> {
+    set.map_err(|refusal| unsupported(xattr, refusal))
 }

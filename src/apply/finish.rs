@@ -4,7 +4,6 @@ use super::directories::{Mode, NodeId};
 use super::objects::clamped;
 use super::{Applier, Ground};
 use crate::blob::Stop;
-use crate::entry::Owner;
 use crate::error::{Error, Location};
 use crate::observe::{Log, Reason};
 use crate::root::{Attributes as _, Dir};
@@ -19,6 +18,11 @@ impl Applier {
     pub(crate) fn complete(&self, stop: &Stop<'_>, log: &mut Log) -> Result<TreeComplete, Error> {
         self.finish_directories(stop, log)?;
         Ok(TreeComplete(()))
+    }
+
+    /// Brings the tree to the disk.
+    pub(crate) fn sync(&self) -> Result<(), Error> {
+        self.root.sync_filesystem()
     }
 
     /// Gives every directory of the table its final attributes; the root last.
@@ -36,8 +40,7 @@ impl Applier {
     fn finish_directory(&self, node: NodeId, way: &mut Vec<(NodeId, Dir)>, log: &mut Log) -> Result<(), Error> {
         let dir = if node == NodeId::TOP {
             if self.ground == Ground::Staged && self.form.is_none() && !self.directories.ever_had_entry(node) {
-                let owner: Option<Owner> = self.policy.implicit_owner(self.caller)?;
-                owner.map_or(Ok(()), |owner| self.root.top().set_owner(owner))?;
+                self.prepare_new_root()?;
             }
             self.root.top().clone()
         } else {

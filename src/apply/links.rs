@@ -8,16 +8,16 @@ use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 
 use super::Applier;
 use super::directories::NodeId;
-use super::lower::{LowerObject, Shown};
 use super::objects::fresh;
 use super::parents::{Missing, Place};
+use super::targets::Target;
 use crate::archive::Timestamp;
 use crate::blob::Stop;
 use crate::convert::len_u64;
 use crate::entry::{Entry, EntryPath, Name, Owner};
 use crate::error::{Error, ErrorKind};
 use crate::observe::{Event, Log, Reason};
-use crate::policy::{Devices, Fifos, Hardlinks, Symlinks};
+use crate::policy::Hardlinks;
 use crate::root::{Attributes as _, Kind, Made, ObjectId, Stat};
 
 /// What a waiting link costs beside its paths, in bytes.
@@ -55,23 +55,10 @@ impl Placeholder {
 
 impl Deferred {
     /// Gives the link whose place this object holds.
-    fn held_by(&self, stat: &Stat) -> Option<usize> {
+    pub(super) fn held_by(&self, stat: &Stat) -> Option<usize> {
         let link = *self.by_placeholder.get(&stat.id)?;
         self.links.get(link).filter(|waiting| waiting.placeholder == Placeholder::of(stat)).map(|_| link)
     }
-}
-
-/// What a hardlink's target turned out to be.
-enum Target {
-    Found {
-        place: Place,
-        stat: Stat,
-    },
-    /// In a lower layer that is a directory of its own.
-    Below(LowerObject),
-    /// A link that waits itself.
-    Waits(usize),
-    Missing,
 }
 
 impl Applier {
@@ -130,80 +117,6 @@ impl Applier {
         let key = self.written.path(entry.path());
         self.written.insert(key);
         Ok(())
-    }
-
-    /// Whether an entry of this layer with this path was left out, and none with it was made.
-    fn was_skipped(&mut self, path: &EntryPath, log: &mut Log) -> Result<bool, Error> {
-        if !self.written.contains(self.written.path(path)) {
-            return Ok(false);
-        }
-        let Some((place, name)) = self.parent_of(path, Missing::Leave, log)? else { return Ok(true) };
-        Ok(!self.written.contains(self.written.place(place.node, name)))
-    }
-
-    fn find_target(&mut self, target: &EntryPath, log: &mut Log) -> Result<Target, Error> {
-        let Some((place, name)) = self.target_place(target, log)? else { return self.find_below(target) };
-        let Some(stat) = place.dir.stat_of(name)? else { return self.find_below(target) };
-        if stat.kind == Kind::Whiteout && self.form.is_some() {
-            return Ok(Target::Missing);
-        }
-        if let Some(link) = self.deferred.held_by(&stat) {
-            return Ok(Target::Waits(link));
-        }
-        self.judge_target(stat.kind)?;
-        // One of a lower layer may be replaced by one of this layer yet: until the end it is missing.
-        let ours = || self.written.contains(self.written.place(place.node, name));
-        Ok(if self.policy.hardlinks == Hardlinks::InLayer && !ours() { Target::Missing } else { Target::Found { place, stat } })
-    }
-
-    /// Looks for a target that this layer does not have in the lower ones.
-    fn find_below(&mut self, target: &EntryPath) -> Result<Target, Error> {
-        if self.form.is_none() {
-            return Ok(Target::Missing);
-        }
-        let Some((view, name)) = self.seek_parent(target)? else { return Ok(Target::Missing) };
-        let object = match self.lowers.show(&view.beneath, name)? {
-            Shown::Nothing | Shown::Unknown => return Ok(Target::Missing),
-            Shown::Directory(_) => {
-                self.judge_target(Kind::Directory)?;
-                return Ok(Target::Missing);
-            }
-            Shown::Object(object) => object,
-        };
-        self.judge_target(object.kind())?;
-        Ok(if self.policy.hardlinks == Hardlinks::InLayer { Target::Missing } else { Target::Below(object) })
-    }
-
-    /// Judges whether an object of this kind may be linked.
-    fn judge_target(&self, kind: Kind) -> Result<(), Error> {
-        match (kind, self.policy.hardlinks) {
-            (Kind::Directory, _) => Err(Error::new(ErrorKind::HardlinkToSpecial, "the target is a directory")),
-            (Kind::Symlink, Hardlinks::InLayer) => Err(Error::new(ErrorKind::HardlinkToSymlink, "the target is a symlink")),
-            (Kind::Symlink, _) if self.policy.symlinks == Symlinks::Reject => {
-                Err(Error::new(ErrorKind::HardlinkToSymlink, "the target is a symlink"))
-            }
-            (Kind::File | Kind::Symlink, _) => Ok(()),
-            (Kind::Fifo, Hardlinks::InRoot) if self.policy.fifos == Fifos::Create => Ok(()),
-            (Kind::CharacterDevice | Kind::BlockDevice, Hardlinks::InRoot) if self.policy.devices == Devices::Create => Ok(()),
-            (Kind::Fifo | Kind::CharacterDevice | Kind::BlockDevice | Kind::Whiteout | Kind::Other, _) => {
-                Err(Error::new(ErrorKind::HardlinkToSpecial, "the target is of a kind that no entry could have made"))
-            }
-        }
-    }
-
-    /// Gives the directory that holds a target. InLayer wants no symlink on the way, also where other parents may be some.
-    fn target_place<'t>(&mut self, target: &'t EntryPath, log: &mut Log) -> Result<Option<(Place, Name<'t>)>, Error> {
-        let through_link = || Error::new(ErrorKind::HardlinkEscape, "a symlink on the way to the target");
-        let found = self.parent_of(target, Missing::Leave, log).map_err(|error| match error.kind() {
-            ErrorKind::SymlinkInPath | ErrorKind::SymlinkEscape => through_link(),
-            _ => error,
-        })?;
-        let Some((place, name)) = found else { return Ok(None) };
-        let direct = || target.parent_bytes().is_some_and(|(parent, _)| parent == self.directories.path(place.node));
-        if self.policy.hardlinks == Hardlinks::InLayer && !direct() {
-            return Err(through_link());
-        }
-        Ok(Some((place, name)))
     }
 
     fn link(
@@ -293,7 +206,10 @@ impl Applier {
             match waits_for.map_err(|error| error.located(log.location()))? {
                 Some(first) => followers.entry(first).or_default().push(number),
                 None => {
-                    self.deferred.by_placeholder.remove(&placeholder.id);
+                    // By now a later link's placeholder may have the same inode.
+                    if self.deferred.by_placeholder.get(&placeholder.id) == Some(&number) {
+                        self.deferred.by_placeholder.remove(&placeholder.id);
+                    }
                     ready.extend(followers.remove(&number).unwrap_or_default());
                 }
             }

@@ -1,22 +1,51 @@
 //! What lies below a layer that is unpacked in overlay form: what a name shows in the lower layers, read as overlayfs reads them.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::directories::{Final, Mode};
 use super::{Applier, OverlayForm};
 use crate::archive::Xattr;
 use crate::entry::{DEFAULT_ACL, Name, Owner};
 use crate::error::Error;
-use crate::policy::is_settable;
-use crate::root::{Attributes as _, Dir, Kind, Root, Stat, Step, read_xattrs};
+use crate::root::{Attributes as _, Dir, Kind, Root, Stat, Step, Unreadable, read_xattrs};
 
-/// The layers below, top first, as far as an opaque root lets them show.
+/// The layers below, as one layer sees them.
+#[derive(Debug)]
+pub(crate) struct Lowers {
+    layers: Layers,
+    /// The directories that were found in them, so that a way that is gone again costs no look at every layer.
+    found: Mutex<Found>,
+}
+
+/// Top first, as far as an opaque root lets them show.
 #[derive(Clone, Debug)]
-pub(crate) enum Lowers {
+enum Layers {
     /// All of them; none below the first layer, or where all layers go into one tree.
     Known(Vec<Lower>),
     /// They are elsewhere.
     Unknown,
+}
+
+/// Directories by their paths, and the layers that are merged there.
+#[derive(Debug, Default)]
+struct Found {
+    layers: HashMap<Vec<u8>, Arc<[usize]>>,
+    /// The length of all paths.
+    bytes: usize,
+}
+
+/// Most bytes of paths that are kept in mind. Then all are forgotten.
+const FOUND_BYTES: usize = 4 << 20;
+
+impl Found {
+    fn keep(&mut self, path: &[u8], layers: &Arc<[usize]>) {
+        if self.bytes.saturating_add(path.len()) > FOUND_BYTES {
+            *self = Self::default();
+        }
+        self.bytes = self.bytes.saturating_add(path.len());
+        self.layers.insert(path.to_vec(), Arc::clone(layers));
+    }
 }
 
 /// One layer below.
@@ -34,17 +63,18 @@ pub(super) enum Beneath {
     /// None, or they are hidden.
     #[default]
     Nothing,
-    /// These, top first; never empty.
-    Directories(Arc<[LowerDir]>),
+    Directories(LowerDirs),
     /// It is not known.
     Unknown,
 }
 
-/// A directory of a lower layer, open.
+/// The directories at one path in some of the lower layers. By name, not by handle: there may be very many.
 #[derive(Clone, Debug)]
-pub(super) struct LowerDir {
-    layer: usize,
-    dir: Dir,
+pub(super) struct LowerDirs {
+    /// Joined names, none of them a symlink in any of the layers.
+    path: Arc<[u8]>,
+    /// Top first; never empty.
+    layers: Arc<[usize]>,
 }
 
 /// What a name shows in the lower layers.
@@ -62,6 +92,7 @@ pub(super) enum Shown {
 #[derive(Clone, Debug)]
 pub(super) struct LowerObject {
     layer: usize,
+    /// The directory that holds it.
     pub(super) dir: Dir,
     pub(super) stat: Stat,
 }
@@ -75,44 +106,71 @@ pub(super) struct Handed {
     pub(super) default_acl: Option<Xattr>,
 }
 
+impl LowerDirs {
+    fn path_of(&self, name: Name<'_>) -> Vec<u8> {
+        let separator: &[u8] = if self.path.is_empty() { b"" } else { b"/" };
+        [&self.path, separator, name.as_bytes()].concat()
+    }
+}
+
 impl Beneath {
+    /// The path in the lower layers.
+    pub(super) fn path(&self) -> Option<&[u8]> {
+        match self {
+            Self::Directories(dirs) => Some(&dirs.path),
+            Self::Nothing | Self::Unknown => None,
+        }
+    }
+
     pub(super) fn is_nothing(&self) -> bool {
         matches!(self, Self::Nothing)
     }
+}
 
-    /// The directory that shows its attributes.
-    pub(super) fn first(&self) -> Option<&LowerDir> {
-        match self {
-            Self::Directories(dirs) => dirs.first(),
-            Self::Nothing | Self::Unknown => None,
-        }
+impl Clone for Lowers {
+    /// For another layer, which finds its way itself.
+    fn clone(&self) -> Self {
+        Self::of(self.layers.clone())
     }
 }
 
 impl Lowers {
+    pub(crate) fn known(top_first: Vec<Lower>) -> Self {
+        Self::of(Layers::Known(top_first))
+    }
+
+    pub(crate) fn unknown() -> Self {
+        Self::of(Layers::Unknown)
+    }
+
+    fn of(layers: Layers) -> Self {
+        Self { layers, found: Mutex::default() }
+    }
+
     /// Puts a layer on top; an opaque one hides the others.
     pub(crate) fn push(&mut self, layer: Arc<Applier>) {
-        match self {
-            Self::Known(lowers) if !layer.root_opaque => lowers.insert(0, Lower::Unpacked(layer)),
-            Self::Known(_) => *self = Self::Known(vec![Lower::Unpacked(layer)]),
-            Self::Unknown => {}
+        match &mut self.layers {
+            Layers::Known(lowers) => {
+                if layer.root_opaque {
+                    lowers.clear();
+                }
+                lowers.insert(0, Lower::Unpacked(layer));
+            }
+            Layers::Unknown => {}
         }
     }
 
     /// What the root of the layer is merged with.
     pub(super) fn top(&self) -> Beneath {
-        match self {
-            Self::Known(lowers) if lowers.is_empty() => Beneath::Nothing,
-            Self::Known(lowers) => {
-                let tops = (0..).zip(lowers).map(|(layer, lower)| LowerDir { layer, dir: lower.root().top().clone() });
-                Beneath::Directories(tops.collect())
-            }
-            Self::Unknown => Beneath::Unknown,
+        match &self.layers {
+            Layers::Known(lowers) if lowers.is_empty() => Beneath::Nothing,
+            Layers::Known(lowers) => Beneath::Directories(LowerDirs { path: Arc::default(), layers: (0..lowers.len()).collect() }),
+            Layers::Unknown => Beneath::Unknown,
         }
     }
 
     pub(super) fn are_unknown(&self) -> bool {
-        matches!(self, Self::Unknown)
+        matches!(self.layers, Layers::Unknown)
     }
 
     /// Gives what `name` shows in directories that are merged.
@@ -122,26 +180,40 @@ impl Lowers {
             Beneath::Unknown => return Ok(Shown::Unknown),
             Beneath::Directories(dirs) => dirs,
         };
+        let path = dirs.path_of(name);
+        if let Some(layers) = self.found().layers.get(&path).cloned() {
+            return Ok(Shown::Directory(Beneath::Directories(LowerDirs { path: path.into(), layers })));
+        }
         let mut merged = Vec::new();
-        for LowerDir { layer, dir } in dirs.iter() {
-            let lower = self.lower(*layer)?;
-            match lower.root().enter(dir, name)? {
+        for layer in dirs.layers.iter().copied() {
+            let lower = self.lower(layer)?;
+            match lower.root().enter_below(&dirs.path, name)? {
                 Step::Missing => {}
                 Step::Directory(dir) => {
-                    let hides = lower.is_opaque(&dir)?;
-                    merged.push(LowerDir { layer: *layer, dir });
-                    if hides {
+                    merged.push(layer);
+                    if lower.is_opaque(&dir)? {
                         break;
                     }
                 }
                 Step::Symlink | Step::Other if merged.is_empty() => {
+                    let dir = lower.root().directory_at(&dirs.path)?;
                     let stat = dir.stat_of(name)?;
-                    return Ok(stat.map_or(Shown::Nothing, |stat| Shown::Object(LowerObject { layer: *layer, dir: dir.clone(), stat })));
+                    return Ok(stat.map_or(Shown::Nothing, |stat| Shown::Object(LowerObject { layer, dir, stat })));
                 }
                 Step::Symlink | Step::Other | Step::Whiteout => break,
             }
         }
-        Ok(if merged.is_empty() { Shown::Nothing } else { Shown::Directory(Beneath::Directories(merged.into())) })
+        if merged.is_empty() {
+            return Ok(Shown::Nothing);
+        }
+        let layers = merged.into();
+        self.found().keep(&path, &layers);
+        Ok(Shown::Directory(Beneath::Directories(LowerDirs { path: path.into(), layers })))
+    }
+
+    /// What was found stays true whatever became of the thread that found it.
+    fn found(&self) -> MutexGuard<'_, Found> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The directories that `name` is merged with: none where it shows something else.
@@ -153,15 +225,17 @@ impl Lowers {
         })
     }
 
-    /// Gives what a directory hands on.
-    pub(super) fn handed_by(&self, from: &LowerDir) -> Result<Handed, Error> {
-        let dir = from.dir.readable()?;
+    /// Gives what the uppermost of merged directories hands on.
+    pub(super) fn handed_by(&self, from: &LowerDirs, wanted: impl Fn(&[u8]) -> bool) -> Result<Handed, Error> {
+        let layer = from.layers.first().copied().unwrap_or(usize::MAX);
+        let lower = self.lower(layer)?;
+        let dir = lower.root().directory_at(&from.path)?.readable()?;
         let stat = dir.stat()?;
-        let (last, planned) = match self.lower(from.layer)? {
+        let (last, planned) = match lower {
             Lower::Unpacked(applier) => applier.planned(&dir)?,
             Lower::Given(..) => (Final { mode: Mode::Set(stat.mode), mtime: stat.mtime }, None),
         };
-        let mut xattrs = read_xattrs(&dir, is_settable)?;
+        let mut xattrs = read_xattrs(&dir, wanted)?;
         let on_disk = xattrs.extract_if(.., |xattr| xattr.name == DEFAULT_ACL).next();
         Ok(Handed { owner: Owner { uid: stat.uid, gid: stat.gid }, last, xattrs, default_acl: planned.or(on_disk) })
     }
@@ -171,10 +245,18 @@ impl Lowers {
         self.lower(object.layer).map(Lower::root)
     }
 
+    /// What becomes of `object` where its mode does not let the caller read it: what the caller gave is not touched.
+    pub(super) fn unreadable(&self, object: &LowerObject) -> Unreadable {
+        match self.lower(object.layer) {
+            Ok(Lower::Unpacked(_)) => Unreadable::Grant,
+            Ok(Lower::Given(..)) | Err(_) => Unreadable::Refuse,
+        }
+    }
+
     fn lower(&self, layer: usize) -> Result<&Lower, Error> {
-        let lower = match self {
-            Self::Known(lowers) => lowers.get(layer),
-            Self::Unknown => None,
+        let lower = match &self.layers {
+            Layers::Known(lowers) => lowers.get(layer),
+            Layers::Unknown => None,
         };
         lower.ok_or_else(|| super::directories::internal("a lower layer that is not in the list"))
     }

@@ -8,6 +8,7 @@ mod links;
 mod lower;
 mod objects;
 mod parents;
+mod targets;
 mod view;
 mod whiteouts;
 mod written;
@@ -17,7 +18,7 @@ use crate::entry::{Entry, EntryKind, Owner};
 use crate::error::{Error, ErrorKind, Location};
 use crate::layer::Sink;
 use crate::observe::{EntryCounts, Event, Log, Reason};
-use crate::policy::{Judged, Policy, Resolver};
+use crate::policy::{IMPLICIT_MODE, Judged, Policy, Resolver};
 use crate::root::{Attributes as _, Root, caller};
 use copy_up::Copies;
 use directories::{Directories, Final, Inheritance, Mode, NodeId};
@@ -29,9 +30,6 @@ use written::Written;
 
 pub(crate) use finish::TreeComplete;
 pub(crate) use lower::{Lower, Lowers};
-
-/// Mode of a directory that has no entry.
-const IMPLICIT_MODE: u32 = 0o755;
 
 /// What the tree is that is written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +94,7 @@ impl Applier {
         let mut applier = Self::new(root, policy, Ground::Staged)?;
         applier.beneath_top = lowers.top();
         (applier.form, applier.lowers) = (Some(form), lowers);
-        applier.prepare_overlay_root()?;
+        applier.take_attributes_over(&applier.top())?;
         Ok(applier)
     }
 
@@ -114,7 +112,7 @@ impl Applier {
             caller: caller(),
             ground,
             form: None,
-            lowers: Lowers::Known(Vec::new()),
+            lowers: Lowers::known(Vec::new()),
             beneath_top: Beneath::Nothing,
             root_opaque: false,
             copies: Copies::default(),
@@ -174,6 +172,7 @@ impl Applier {
     /// Ends the layer: the hardlinks that waited, and in place the attributes of directories.
     pub(crate) fn end_layer(&mut self, stop: &Stop<'_>, log: &mut Log) -> Result<Applied, Error> {
         self.make_deferred_links(stop, log)?;
+        self.end_overlay_root()?;
         if self.ground == Ground::InPlace {
             self.finish_directories(stop, log)?;
         }

@@ -7,13 +7,11 @@ use crate::archive::{Timestamp, Xattr};
 use crate::entry::{ACCESS_ACL, CAPABILITY, DEFAULT_ACL, Device, Entry, Metadata, Name, Owner, SymlinkTarget};
 use crate::error::{Error, ErrorKind};
 use crate::observe::{Log, Reason};
-use crate::policy::{Duplicates, UnsupportedXattrs, is_settable};
-use crate::root::{Attributes, Dir, Kind, Made, NewFile, Stat};
+use crate::policy::{Duplicates, Implicit};
+use crate::root::{Attributes, Dir, Kind, Made, NewFile, Stat, XattrRefusal};
 
 /// Mode of a file until its own is set: that of a new one, where a default ACL made it another.
 const PRIVATE: u32 = 0o600;
-/// The namespace of attributes that many filesystems do not hold.
-const USER: &[u8] = b"user.";
 
 /// A regular file whose body arrives.
 #[derive(Debug)]
@@ -106,7 +104,7 @@ impl Applier {
     pub(super) fn replace_attributes(&mut self, dir: &Dir, node: NodeId, owner: Option<Owner>, kept: &[Xattr]) -> Result<(), Error> {
         self.own(dir, owner, self.directories.inheritance(node))?;
         for name in dir.xattr_names()? {
-            if is_settable(&name) && !kept.iter().any(|xattr| xattr.name == name) {
+            if self.policy.sets_xattr(&name) && !kept.iter().any(|xattr| xattr.name == name) {
                 dir.remove_xattr(&name)?;
             }
         }
@@ -191,16 +189,10 @@ impl Applier {
 
     pub(super) fn set_xattr(&self, object: &impl Attributes, xattr: &Xattr, log: &mut Log) -> Result<(), Error> {
         let Err(refusal) = object.set_xattr(xattr)? else { return Ok(()) };
-        let dropped = match self.policy.unsupported_xattrs {
-            UnsupportedXattrs::Event => true,
-            UnsupportedXattrs::EventForUser => xattr.name.starts_with(USER),
-            UnsupportedXattrs::Error => false,
-        };
-        let detail = format!("{} ({refusal:?})", crate::error::escape_path(&xattr.name));
-        if !dropped {
-            return Err(Error::new(ErrorKind::XattrUnsupported, detail));
+        if !self.policy.tolerates_refusal_of(&xattr.name) {
+            return Err(unsupported(xattr, refusal));
         }
-        log.note(Reason::XattrUnsupported, detail);
+        log.note(Reason::XattrUnsupported, refused(xattr, refusal));
         Ok(())
     }
 
@@ -301,8 +293,23 @@ impl Applier {
         if !matches!(entry.kind(), crate::entry::EntryKind::Directory) {
             self.written.insert(key);
         }
+        self.forget_hidden_link(place, name)?;
         self.directories.touch(place.node)
     }
+}
+
+/// Writes down the owner of a directory that has no entry, where the policy wants that.
+pub(super) fn record(dir: &Dir, implicit: &Implicit) -> Result<(), Error> {
+    let Some(record) = &implicit.record else { return Ok(()) };
+    dir.set_xattr(record)?.map_err(|refusal| unsupported(record, refusal))
+}
+
+pub(super) fn unsupported(xattr: &Xattr, refusal: XattrRefusal) -> Error {
+    Error::new(ErrorKind::XattrUnsupported, refused(xattr, refusal))
+}
+
+fn refused(xattr: &Xattr, refusal: XattrRefusal) -> String {
+    format!("{} ({refusal:?})", crate::error::escape_path(&xattr.name))
 }
 
 pub(super) fn clamped(held: Option<Timestamp>, log: &mut Log) {

@@ -3,7 +3,7 @@
 use super::Applier;
 use super::directories::{Final, Inheritance, Mode, NodeId};
 use super::lower::{Beneath, Shown};
-use super::objects::fresh;
+use super::objects::{fresh, record};
 use super::view::View;
 use crate::entry::{EntryPath, Name};
 use crate::error::{Error, ErrorKind};
@@ -35,8 +35,23 @@ pub(super) enum Missing {
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     path: Vec<u8>,
-    /// Each directory with the length of its path in `path`.
-    levels: Vec<(usize, Place)>,
+    levels: Vec<Level>,
+}
+
+/// One directory on the way.
+#[derive(Debug)]
+struct Level {
+    /// The length of its path in the cache's.
+    end: usize,
+    place: Place,
+    reached: Reached,
+}
+
+/// How a directory was reached from the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reached {
+    ByName,
+    ByLink,
 }
 
 impl Cache {
@@ -52,18 +67,27 @@ impl Cache {
             let prefix = self.path.get(..end);
             prefix.is_some() && prefix == path.get(..end) && matches!(path.get(end), None | Some(b'/'))
         };
-        let keep = self.levels.iter().take_while(|(end, _)| shared(*end)).count();
+        let keep = self.levels.iter().take_while(|level| shared(level.end)).count();
         self.levels.truncate(keep);
-        let end = self.levels.last().map_or(0, |(end, _)| *end);
+        let end = self.levels.last().map_or(0, |level| level.end);
         self.path.truncate(end);
     }
 
-    fn push(&mut self, name: Name<'_>, place: Place) {
+    fn last(&self) -> Option<&Place> {
+        self.levels.last().map(|level| &level.place)
+    }
+
+    /// Whether a link is on the way.
+    fn follows_a_link(&self) -> bool {
+        self.levels.iter().any(|level| level.reached == Reached::ByLink)
+    }
+
+    fn push(&mut self, name: Name<'_>, place: Place, reached: Reached) {
         if !self.path.is_empty() {
             self.path.push(b'/');
         }
         self.path.extend_from_slice(name.as_bytes());
-        self.levels.push((self.path.len(), place));
+        self.levels.push(Level { end: self.path.len(), place, reached });
     }
 }
 
@@ -86,16 +110,27 @@ impl Applier {
         let rest = path.get(done..).unwrap_or_default();
         for raw in rest.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
             let name = Name::new(raw).ok_or_else(|| Error::new(ErrorKind::InvalidName, "a parent"))?;
-            let here = self.cache.levels.last().map_or_else(|| self.top(), |(_, place)| place.clone());
-            match self.next_place(&here, name, missing, log)? {
-                Some(place) => self.cache.push(name, place),
-                None => return Ok(None),
-            }
+            let here = self.cache.last().map_or_else(|| self.top(), Place::clone);
+            let Some(place) = self.next_place(&here, name, missing, log)? else { return Ok(None) };
+            let by_name = self.directories.above(place.node)? == here.node && self.directories.name(place.node) == Some(name);
+            self.cache.push(name, place, if by_name { Reached::ByName } else { Reached::ByLink });
         }
-        Ok(Some(self.cache.levels.last().map_or_else(|| self.top(), |(_, place)| place.clone())))
+        Ok(Some(self.cache.last().map_or_else(|| self.top(), Place::clone)))
     }
 
-    pub(super) fn next_place(&mut self, here: &Place, name: Name<'_>, missing: Missing, log: &mut Log) -> Result<Option<Place>, Error> {
+    /// Forgets the way to the last parent if a link on it may be one of a lower layer that is hidden from now on, by what this
+    /// layer has at `name`.
+    pub(super) fn forget_hidden_link(&mut self, place: &Place, name: Name<'_>) -> Result<(), Error> {
+        if !place.beneath.is_nothing()
+            && self.cache.follows_a_link()
+            && matches!(self.lowers.show(&place.beneath, name)?, Shown::Object(object) if object.kind() == Kind::Symlink)
+        {
+            self.cache.clear();
+        }
+        Ok(())
+    }
+
+    fn next_place(&mut self, here: &Place, name: Name<'_>, missing: Missing, log: &mut Log) -> Result<Option<Place>, Error> {
         match (self.root.enter(&here.dir, name)?, missing) {
             (Step::Directory(dir), _) => self.known(here, name, dir).map(Some),
             (Step::Symlink, _) => self.linked_place(here, name, missing, log),
@@ -141,7 +176,8 @@ impl Applier {
         }
     }
 
-    fn refuse_obstacle(&self) -> Result<(), Error> {
+    /// Refuses something that is no directory and stands for a parent, where the policy does not replace it.
+    pub(super) fn refuse_obstacle(&self) -> Result<(), Error> {
         match self.policy.non_directory_parents {
             NonDirectoryParents::Reject => Err(Error::new(ErrorKind::NotADirectory, "a parent is there and is no directory")),
             NonDirectoryParents::Replace => Ok(()),
@@ -251,8 +287,9 @@ impl Applier {
             log.note(Reason::LowerUnknown, crate::error::escape_path(name.as_bytes()));
         }
         let place = self.make_unnamed(here, name, beneath)?;
-        let owner = self.policy.implicit_owner(self.caller)?;
-        self.prepare_directory(&place.dir, here.node, owner)?;
+        let implicit = self.policy.implicit(self.caller)?;
+        self.prepare_directory(&place.dir, here.node, implicit.owner)?;
+        record(&place.dir, &implicit)?;
         Ok(place)
     }
 

@@ -94,7 +94,8 @@ impl Applier {
         }
         Ok(match self.walk(parent, &mut Reach::Inside)? {
             Resolution::Directory(trail) => Some((last_of(trail).unwrap_or_else(|| self.top_view()), name)),
-            Resolution::Missing { .. } | Resolution::Other { .. } => None,
+            Resolution::Missing { .. } => None,
+            Resolution::Other { .. } => self.refuse_obstacle().map(|()| None)?,
         })
     }
 
@@ -111,7 +112,8 @@ impl Applier {
                     let ours = view.upper.and_then(|dir| self.directories.find(dir.id()));
                     return Err(self.refuse_link(path.get(..end).unwrap_or(path), ours, name));
                 }
-                Looked::Whiteout | Looked::Other | Looked::Missing => return Ok(None),
+                Looked::Whiteout | Looked::Other => return self.refuse_obstacle().map(|()| None),
+                Looked::Missing => return Ok(None),
             };
             end = end.saturating_add(1);
         }

@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use super::Applier;
 use super::directories::NodeId;
 use super::lower::Shown;
+use super::objects::record;
 use super::parents::{Missing, Place};
 use super::written::Written;
 use crate::entry::{Entry, Name, Whiteout};
@@ -96,6 +97,7 @@ impl Applier {
 
     /// Makes a whiteout. Its time is not that of the run, so that the same layer gives the same directory.
     pub(super) fn make_whiteout(&mut self, place: &Place, name: Name<'_>) -> Result<(), Error> {
+        self.forget_hidden_link(place, name)?;
         self.root.make_whiteout(&place.dir, name)?;
         self.root.set_time_of(&place.dir, name, self.policy.implicit_time()).map(drop)
     }
@@ -142,7 +144,9 @@ impl Applier {
         }
         let above = self.open_node(self.directories.above(node)?)?;
         let dir = self.open_for_attributes(&above, node)?;
-        self.replace_attributes(&dir, node, self.policy.implicit_owner(self.caller)?, &[])?;
+        let implicit = self.policy.implicit(self.caller)?;
+        self.replace_attributes(&dir, node, implicit.owner, &[])?;
+        record(&dir, &implicit)?;
         self.directories.set_last(node, self.implicit_last())
     }
 }

@@ -56,6 +56,10 @@ impl Metadata {
             xattrs: std::mem::take(&mut raw.xattrs),
         })
     }
+
+    pub(crate) fn owner(&self) -> Owner {
+        Owner { uid: self.uid, gid: self.gid }
+    }
 }
 
 fn id(what: &str, value: u64) -> Result<u32, Error> {

@@ -106,6 +106,9 @@ impl<R: Read> LayerReader<R> {
 
     /// Gives the next entry that the policy lets in, or none at the end of the archive. What is left of the body of the one before is skipped.
     ///
+    /// Its user and group are the archive's; its extended attributes are those that the policy would have set for a caller 0:0, with
+    /// the ids inside them mapped as [`Ownership`](crate::Ownership) says.
+    ///
     /// # Errors
     /// Whatever is wrong with the blob, the archive or the entry; the first error is final.
     pub fn next_entry(&mut self) -> Result<Option<Entry>, Error> {

@@ -130,23 +130,44 @@ pub enum Whiteouts {
 }
 
 /// Who owns what is made.
+///
+/// setuid and setgid are not set, with an event, where an object's owner on disk is not the archive's, itself or mapped: under the
+/// squashing variants and [`RecordXattr`](Self::RecordXattr).
+///
+/// A file's capability counts in the user namespaces of one root (Linux `vfs_cap_data`, revision 3), a POSIX ACL may name ids. What
+/// becomes of them is said at each variant; what cannot be kept is dropped with an event. Where the kernel refuses a capability, as
+/// it does to an ordinary user, [`UnsupportedXattrs`] decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Ownership {
-    /// The ids of the archive. Without the privilege: an error that names id and path.
+    /// The ids of the archive, those in capabilities and ACLs too. Without the privilege: an error that names id and path.
     Preserve,
-    /// The ids of the archive, mapped by ranges. An id outside them: [`ErrorKind::UnmappedId`].
+    /// The ids of the archive, mapped by ranges. An id outside them: as [`IdMap::unmapped`] says.
+    ///
+    /// A capability counts where the host's id of its root is root: that of 0, or of the root that it names; none without a mapping.
+    /// The names in ACLs are mapped.
     Map(IdMap),
-    /// One owner for all.
+    /// One owner for all. A capability counts where `uid` is root; ACLs that name ids are dropped.
     Squash {
         /// The user.
         uid: u32,
         /// The group.
         gid: u32,
     },
-    /// The caller for all.
+    /// The caller for all. A capability counts where the caller is root; ACLs that name ids are dropped.
     SquashToCaller,
-    /// As the caller makes it: ids of the archive are not looked at.
+    /// The caller for all; the owner and the mode that the archive says stand in the extended attribute
+    /// `user.containers.override_stat` of each file and directory, those without an entry too (0:0, 0755).
+    ///
+    /// The value is `uid:gid:mode:type`: decimal ids, the mode in octal with four digits at least, setuid, setgid and sticky
+    /// included, `file` or `dir`: `0:42:2755:file`. Source: containers/storage `pkg/idtools` (`ContainersOverrideXattr`) writes and
+    /// fuse-overlayfs reads it, the latter where the root of the layer has one. The kernel does not.
+    ///
+    /// Symlinks, FIFOs and devices, which cannot carry it, are the caller's, with an event each. Capabilities, and ACLs that name ids,
+    /// are dropped. A filesystem that does not take the attribute is an error ([`ErrorKind::XattrUnsupported`]) whatever
+    /// [`UnsupportedXattrs`] says: the owner would be lost.
+    RecordXattr,
+    /// As the caller makes it: ids of the archive are not looked at, those in capabilities and ACLs stay.
     Ignore,
 }
 
@@ -157,6 +178,28 @@ pub struct IdMap {
     pub uids: Vec<IdRange>,
     /// Ranges of group ids.
     pub gids: Vec<IdRange>,
+    /// What becomes of ids outside the ranges.
+    pub unmapped: Unmapped,
+}
+
+/// What becomes of an object whose user or group has no mapping, and of an ACL that names such an id.
+///
+/// A directory without an entry belongs to 0:0 of the archive; it has no events of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unmapped {
+    /// The entry is refused: [`ErrorKind::UnmappedId`], which names the id and the path.
+    #[default]
+    Error,
+    /// The object gets this owner, both ids of it, and no setuid and setgid, with events. The ACL is dropped, with an event.
+    Squash {
+        /// The user, an id of the host.
+        uid: u32,
+        /// The group, an id of the host.
+        gid: u32,
+    },
+    /// As under [`Ownership::RecordXattr`], for this object alone. The ACL is dropped, with an event.
+    Record,
 }
 
 /// `count` ids from `container` on are the ids from `host` on.
@@ -201,6 +244,16 @@ pub enum SpecialBits {
     Strip,
 }
 
+impl SpecialBits {
+    /// The bits of a mode that go.
+    pub(super) fn stripped(self) -> u32 {
+        match self {
+            Self::Keep => 0,
+            Self::Strip => 0o7000,
+        }
+    }
+}
+
 /// What becomes of extended attributes outside the allow-list: `user.*`, `security.capability`, POSIX ACLs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -211,7 +264,8 @@ pub enum OtherXattrs {
     Drop,
 }
 
-/// What becomes of allowed extended attributes that the filesystem or the caller's privilege refuses.
+/// What becomes of allowed extended attributes that the filesystem or the caller's privilege refuses. Not asked about the record
+/// of [`Ownership::RecordXattr`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UnsupportedXattrs {
@@ -224,15 +278,36 @@ pub enum UnsupportedXattrs {
 }
 
 impl IdMap {
-    pub(super) fn owner(&self, uid: u32, gid: u32) -> Result<Owner, Error> {
-        Ok(Owner { uid: map("uid", &self.uids, uid)?, gid: map("gid", &self.gids, gid)? })
+    pub(super) fn owner(&self, owner: Owner) -> Result<Owner, NoMapping> {
+        Ok(Owner { uid: self.user(owner.uid)?, gid: self.group(owner.gid)? })
+    }
+
+    pub(super) fn user(&self, uid: u32) -> Result<u32, NoMapping> {
+        map(&self.uids, uid).ok_or(NoMapping { what: "uid", id: uid })
+    }
+
+    pub(super) fn group(&self, gid: u32) -> Result<u32, NoMapping> {
+        map(&self.gids, gid).ok_or(NoMapping { what: "gid", id: gid })
     }
 }
 
-fn map(what: &str, ranges: &[IdRange], id: u32) -> Result<u32, Error> {
-    let mapped = ranges.iter().find_map(|range| {
+/// An id outside the mapped ranges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NoMapping {
+    pub(super) what: &'static str,
+    pub(super) id: u32,
+}
+
+impl NoMapping {
+    /// Gives the error; `place` follows the id.
+    pub(super) fn error(self, place: &str) -> Error {
+        Error::new(ErrorKind::UnmappedId, format!("{} {}{place}", self.what, self.id))
+    }
+}
+
+fn map(ranges: &[IdRange], id: u32) -> Option<u32> {
+    ranges.iter().find_map(|range| {
         let offset = id.checked_sub(range.container).filter(|offset| *offset < range.count)?;
         range.host.checked_add(offset).filter(|id| *id != u32::MAX)
-    });
-    mapped.ok_or_else(|| Error::new(ErrorKind::UnmappedId, format!("{what} {id}")))
+    })
 }

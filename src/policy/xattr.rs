@@ -1,89 +1,90 @@
-//! The allow-list of extended attributes, and what makes a capability or an ACL well formed.
+//! The allow-list of extended attributes, and what becomes of the ids inside them.
 
+use super::IdMap;
+use super::acl::Acl;
+use super::capability::Capability;
+use super::knobs::Unmapped;
 use crate::archive::Xattr;
 use crate::entry::{ACCESS_ACL, CAPABILITY, DEFAULT_ACL, EntryKind};
+use crate::error::{Error, escape_path};
 
 /// `user.*` names that mean something to overlayfs or to other unpackers: forged, they change what is seen.
-const RESERVED_USER: [&[u8]; 3] = [b"user.overlay.", b"user.containers.override_stat", b"user.rootlesscontainers"];
+///
+/// overlayfs with `userxattr`; fuse-overlayfs (`src/xattr.rs`), which reads owners, modes and whole attributes of the
+/// `security` namespace from them; rootlesscontainers.
+const RESERVED_USER: [&[u8]; 4] = [b"user.overlay.", b"user.fuseoverlayfs.", b"user.containers.override_", b"user.rootlesscontainers"];
+
+/// What becomes of the ids of the archive inside attributes of an object.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Ids<'a> {
+    /// They stay.
+    Kept,
+    /// They are mapped.
+    Mapped(&'a IdMap),
+    /// None of them means anything on disk. `root`: the id of the container's root, where there is one.
+    Gone { root: Option<u32> },
+}
 
 /// What the allow-list says of an attribute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Judgement {
-    Keep,
+    /// It is set, with this value.
+    Keep(Vec<u8>),
     /// Allowed, but the object is a symlink, FIFO or device.
     OnSpecial,
     /// Not in the list, or not for this kind of object.
     Other,
     /// In the list and not well formed.
     Malformed,
-    /// Names ids or a privilege that the squashed owners do not have.
+    /// It holds an id that none on disk stands for.
     Unmapped,
 }
 
-/// Whether a layer may set an attribute of this name: what it replaces loses those, and takes no others over.
-pub(crate) fn is_settable(name: &[u8]) -> bool {
-    let user = name.strip_prefix(b"user.").is_some_and(|rest| !rest.is_empty()) && !RESERVED_USER.iter().any(|r| name.starts_with(r));
-    user || [CAPABILITY, ACCESS_ACL, DEFAULT_ACL].contains(&name)
+/// Whether an attribute is in the allow-list: a layer may set it, and takes it away where it replaces a directory.
+pub(super) fn allowed(name: &[u8]) -> bool {
+    [CAPABILITY, ACCESS_ACL, DEFAULT_ACL].contains(&name) || is_user(name)
 }
 
-/// Judges one attribute of an object of `kind`; `squashed`: the ids of the archive are not the ids on disk.
-pub(super) fn judge(kind: &EntryKind, xattr: &Xattr, squashed: bool) -> Judgement {
+fn is_user(name: &[u8]) -> bool {
+    name.strip_prefix(b"user.").is_some_and(|rest| !rest.is_empty()) && !RESERVED_USER.iter().any(|reserved| name.starts_with(reserved))
+}
+
+/// Judges one attribute of an object of `kind`.
+pub(super) fn judge(kind: &EntryKind, xattr: &Xattr, ids: Ids<'_>) -> Result<Judgement, Error> {
     let name = xattr.name.as_slice();
-    let user = name.starts_with(b"user.");
-    if !is_settable(name) {
-        return Judgement::Other;
-    }
-    match kind {
+    Ok(match kind {
+        _ if !allowed(name) => Judgement::Other,
         EntryKind::Directory if name == CAPABILITY => Judgement::Other,
         EntryKind::File { .. } if name == DEFAULT_ACL => Judgement::Other,
-        EntryKind::Directory | EntryKind::File { .. } if user => Judgement::Keep,
-        EntryKind::File { .. } if name == CAPABILITY => match capability_is_well_formed(&xattr.value) {
-            false => Judgement::Malformed,
-            true if squashed => Judgement::Unmapped,
-            true => Judgement::Keep,
-        },
-        EntryKind::Directory | EntryKind::File { .. } => match named_ids_of_acl(&xattr.value) {
-            None => Judgement::Malformed,
-            Some(named) if named > 0 && squashed => Judgement::Unmapped,
-            Some(_) => Judgement::Keep,
-        },
+        EntryKind::Directory | EntryKind::File { .. } if is_user(name) => Judgement::Keep(xattr.value.clone()),
+        EntryKind::File { .. } if name == CAPABILITY => judge_capability(xattr, ids),
+        EntryKind::Directory | EntryKind::File { .. } => judge_acl(xattr, ids)?,
         _ => Judgement::OnSpecial,
-    }
+    })
 }
 
-/// Linux `struct vfs_cap_data` revision 2 (20 bytes) or 3 (24, with a root id), only the "effective" flag set.
-fn capability_is_well_formed(value: &[u8]) -> bool {
-    const REVISION_2: u32 = 0x0200_0000;
-    const REVISION_3: u32 = 0x0300_0000;
-    const EFFECTIVE: u32 = 1;
-    let Some(magic) = value.first_chunk().map(|bytes| u32::from_le_bytes(*bytes)) else { return false };
-    matches!((magic & !EFFECTIVE, value.len()), (REVISION_2, 20) | (REVISION_3, 24))
+/// A capability counts in the namespaces of one root: it follows that of the container.
+fn judge_capability(xattr: &Xattr, ids: Ids<'_>) -> Judgement {
+    let Some(capability) = Capability::parse(&xattr.value) else { return Judgement::Malformed };
+    let root = match ids {
+        Ids::Kept => return Judgement::Keep(xattr.value.clone()),
+        Ids::Mapped(map) => map.user(capability.root()).ok(),
+        Ids::Gone { root } => root,
+    };
+    root.map_or(Judgement::Unmapped, |root| Judgement::Keep(capability.with_root(root)))
 }
 
-/// Parses an ACL (Linux `posix_acl_xattr`, version 2: tag, permissions, id; ascending by tag) and counts its named entries.
-fn named_ids_of_acl(value: &[u8]) -> Option<usize> {
-    const USER_OBJ: u16 = 1;
-    const USER: u16 = 2;
-    const GROUP_OBJ: u16 = 4;
-    const GROUP: u16 = 8;
-    const MASK: u16 = 16;
-    const OTHER: u16 = 32;
-    let (version, entries) = value.split_first_chunk::<4>()?;
-    let (entries, rest) = entries.as_chunks::<8>();
-    if u32::from_le_bytes(*version) != 2 || !rest.is_empty() {
-        return None;
+fn judge_acl(xattr: &Xattr, ids: Ids<'_>) -> Result<Judgement, Error> {
+    let Some(acl) = Acl::parse(&xattr.value) else { return Ok(Judgement::Malformed) };
+    let map = match ids {
+        _ if !acl.has_names() => return Ok(Judgement::Keep(xattr.value.clone())),
+        Ids::Kept => return Ok(Judgement::Keep(xattr.value.clone())),
+        Ids::Gone { .. } => return Ok(Judgement::Unmapped),
+        Ids::Mapped(map) => map,
+    };
+    match (acl.mapped(map), map.unmapped) {
+        (Ok(value), _) => Ok(value.map_or(Judgement::Unmapped, Judgement::Keep)),
+        (Err(id), Unmapped::Error) => Err(id.error(&format!(" in {}", escape_path(&xattr.name)))),
+        (Err(_), Unmapped::Squash { .. } | Unmapped::Record) => Ok(Judgement::Unmapped),
     }
-    let (mut named, mut seen, mut last) = (0_usize, 0_u16, (0_u16, None));
-    for [t0, t1, p0, p1, id @ ..] in entries {
-        let (tag, permissions) = (u16::from_le_bytes([*t0, *t1]), u16::from_le_bytes([*p0, *p1]));
-        let is_named = matches!(tag, USER | GROUP);
-        let key = (tag, is_named.then_some(u32::from_le_bytes(*id)));
-        if !matches!(tag, USER_OBJ | USER | GROUP_OBJ | GROUP | MASK | OTHER) || permissions > 7 || key <= last {
-            return None;
-        }
-        (last, seen) = (key, seen | tag);
-        named = named.checked_add(usize::from(is_named))?;
-    }
-    let required = USER_OBJ | GROUP_OBJ | OTHER | if named > 0 { MASK } else { 0 };
-    (seen & required == required).then_some(named)
 }

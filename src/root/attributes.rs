@@ -5,10 +5,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
+use super::sys::sys;
 use super::{Dir, Kind, NewFile, PATH_ANY, Root, Stat, failed};
 use crate::archive::{Timestamp, Xattr};
 use crate::entry::{ACCESS_ACL, DEFAULT_ACL, Name, Owner};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, escape_path};
 
 /// Most bytes of the list of an object's attribute names: Linux `XATTR_LIST_MAX`.
 const LIST_MAX: usize = 65_536;
@@ -39,37 +40,37 @@ pub(crate) trait Attributes {
     /// Sets the owner. This drops capability, setuid and setgid: it comes first.
     fn set_owner(&self, owner: Owner) -> Result<(), Error> {
         let (uid, gid) = ids(owner)?;
-        rustix::fs::fchown(self.fd(), uid, gid).map_err(|errno| owner_failed(owner, errno))
+        sys!(fchown(self.fd(), uid, gid)).map_err(|errno| owner_failed(owner, errno))
     }
 
     /// Sets the mode and, where special bits were asked for, reads it back: the kernel drops setgid silently.
     fn set_mode(&self, mode: u32) -> Result<(), Error> {
-        rustix::fs::fchmod(self.fd(), Mode::from_raw_mode(mode)).map_err(failed("setting a mode"))?;
+        sys!(fchmod(self.fd(), Mode::from_raw_mode(mode))).map_err(failed("setting a mode"))?;
         if mode & 0o7000 == 0 {
             return Ok(());
         }
-        let stat = rustix::fs::fstat(self.fd()).map_err(failed("reading a mode back"))?;
+        let stat = sys!(fstat(self.fd())).map_err(failed("reading a mode back"))?;
         check_mode(mode, Stat::from_os(&stat).mode)
     }
 
     /// Sets the time of the last change, and that of the last read to the same; gives the time held if it is another.
     fn set_time(&self, time: Timestamp) -> Result<Option<Timestamp>, Error> {
-        rustix::fs::futimens(self.fd(), &times(time)).map_err(failed("setting a time"))?;
+        sys!(futimens(self.fd(), &times(time))).map_err(failed("setting a time"))?;
         if always_held(time) {
             return Ok(None);
         }
-        let stat = rustix::fs::fstat(self.fd()).map_err(failed("reading a time back"))?;
+        let stat = sys!(fstat(self.fd())).map_err(failed("reading a time back"))?;
         let held = Stat::from_os(&stat).mtime;
         Ok((held != time).then_some(held))
     }
 
     /// Sets the time of a directory back to what it was; gives whether the caller may.
     fn restore_time(&self, time: Timestamp) -> Result<bool, Error> {
-        let stat = rustix::fs::fstat(self.fd()).map_err(failed("looking at a directory"))?;
+        let stat = sys!(fstat(self.fd())).map_err(failed("looking at a directory"))?;
         if Stat::from_os(&stat).mtime == time {
             return Ok(true);
         }
-        match rustix::fs::futimens(self.fd(), &times(time)) {
+        match sys!(futimens(self.fd(), &times(time))) {
             Ok(()) => Ok(true),
             Err(Errno::PERM | Errno::ACCESS) => Ok(false),
             Err(errno) => Err(failed("restoring a time")(errno)),
@@ -78,18 +79,19 @@ pub(crate) trait Attributes {
 
     /// Sets an extended attribute.
     fn set_xattr(&self, xattr: &Xattr) -> Result<Result<(), XattrRefusal>, Error> {
-        match rustix::fs::fsetxattr(self.fd(), xattr.name.as_slice(), &xattr.value, XattrFlags::empty()) {
+        match sys!(fsetxattr(self.fd(), xattr.name.as_slice(), &xattr.value, XattrFlags::empty())) {
             Ok(()) => Ok(Ok(())),
             Err(Errno::NOTSUP) => Ok(Err(XattrRefusal::NotSupported)),
             Err(Errno::PERM | Errno::ACCESS) => Ok(Err(XattrRefusal::NotPermitted)),
-            Err(errno) => Err(failed("setting an extended attribute")(errno)),
+            // EINVAL where an ACL or a capability holds an id that the caller's user namespace has not.
+            Err(errno) => Err(Error::io(&format!("setting {}", escape_path(&xattr.name)), &errno.into())),
         }
     }
 
     /// Reads an extended attribute; none where there is none.
     fn xattr(&self, name: &[u8]) -> Result<Option<Vec<u8>>, Error> {
         let mut value = Vec::with_capacity(VALUE_MAX);
-        match rustix::fs::fgetxattr(self.fd(), name, rustix::buffer::spare_capacity(&mut value)) {
+        match sys!(fgetxattr(self.fd(), name, rustix::buffer::spare_capacity(&mut value))) {
             Ok(_) => Ok(Some(value)),
             Err(Errno::NODATA | Errno::NOTSUP) => Ok(None),
             Err(errno) => Err(failed("reading an extended attribute")(errno)),
@@ -98,7 +100,7 @@ pub(crate) trait Attributes {
 
     /// Removes an extended attribute; one that is not there is removed already.
     fn remove_xattr(&self, name: &[u8]) -> Result<(), Error> {
-        match rustix::fs::fremovexattr(self.fd(), name) {
+        match sys!(fremovexattr(self.fd(), name)) {
             Ok(()) | Err(Errno::NODATA | Errno::NOTSUP) => Ok(()),
             Err(errno) => Err(failed("removing an extended attribute")(errno)),
         }
@@ -112,7 +114,7 @@ pub(crate) trait Attributes {
 
     /// Whether a default ACL is set, which what is made in the directory would inherit.
     fn has_default_acl(&self) -> Result<bool, Error> {
-        match rustix::fs::fgetxattr(self.fd(), DEFAULT_ACL, [0_u8; 0].as_mut_slice()) {
+        match sys!(fgetxattr(self.fd(), DEFAULT_ACL, [0_u8; 0].as_mut_slice())) {
             Ok(len) => Ok(len > 0),
             Err(Errno::NODATA | Errno::NOTSUP) => Ok(false),
             Err(errno) => Err(failed("reading an ACL")(errno)),
@@ -122,7 +124,7 @@ pub(crate) trait Attributes {
     /// Lists the names of the extended attributes; none on a filesystem without them.
     fn xattr_names(&self) -> Result<Vec<Vec<u8>>, Error> {
         let mut list = Vec::with_capacity(LIST_MAX);
-        match rustix::fs::flistxattr(self.fd(), rustix::buffer::spare_capacity(&mut list)) {
+        match sys!(flistxattr(self.fd(), rustix::buffer::spare_capacity(&mut list))) {
             Ok(_) => Ok(list.split(|byte| *byte == 0).filter(|name| !name.is_empty()).map(<[u8]>::to_vec).collect()),
             Err(Errno::NOTSUP) => Ok(Vec::new()),
             Err(errno) => Err(failed("listing extended attributes")(errno)),
@@ -146,12 +148,12 @@ impl Root {
     /// Sets the owner of the object `name`, which is not followed.
     pub(crate) fn set_owner_of(&self, dir: &Dir, name: Name<'_>, owner: Owner) -> Result<(), Error> {
         let (uid, gid) = ids(owner)?;
-        rustix::fs::chownat(&dir.fd, name.as_bytes(), uid, gid, AtFlags::SYMLINK_NOFOLLOW).map_err(|errno| owner_failed(owner, errno))
+        sys!(chownat(&dir.fd, name.as_bytes(), uid, gid, AtFlags::SYMLINK_NOFOLLOW)).map_err(|errno| owner_failed(owner, errno))
     }
 
     /// Sets the times of the object `name`, which is not followed; gives the time held if it is another.
     pub(crate) fn set_time_of(&self, dir: &Dir, name: Name<'_>, time: Timestamp) -> Result<Option<Timestamp>, Error> {
-        rustix::fs::utimensat(&dir.fd, name.as_bytes(), &times(time), AtFlags::SYMLINK_NOFOLLOW).map_err(failed("setting a time"))?;
+        sys!(utimensat(&dir.fd, name.as_bytes(), &times(time), AtFlags::SYMLINK_NOFOLLOW)).map_err(failed("setting a time"))?;
         if always_held(time) {
             return Ok(None);
         }
@@ -177,7 +179,7 @@ impl Root {
         let fd = self.open_name(dir, name, PATH_ANY).map_err(failed("opening a special file"))?;
         let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&fd));
         self.proc_fds()?;
-        match rustix::fs::removexattr(path, ACCESS_ACL) {
+        match sys!(removexattr(path, ACCESS_ACL)) {
             Ok(()) | Err(Errno::NODATA | Errno::NOTSUP) => Ok(()),
             Err(errno) => Err(failed("removing an ACL")(errno)),
         }
@@ -191,22 +193,23 @@ impl Root {
 
     fn set_mode_through_proc(&self, dir: &Dir, name: Name<'_>, mode: u32, wanted: impl Fn(Kind) -> bool) -> Result<(), Error> {
         let fd = self.open_name(dir, name, PATH_ANY).map_err(failed("opening an object for its mode"))?;
-        let stat = rustix::fs::fstat(&fd).map_err(failed("looking at an object"))?;
+        let stat = sys!(fstat(&fd)).map_err(failed("looking at an object"))?;
         if !wanted(Stat::from_os(&stat).kind) {
             return Err(Error::new(ErrorKind::Io, "an object changed its type before its mode was set"));
         }
-        rustix::fs::chmodat(self.proc_fds()?, rustix::path::DecInt::from_fd(&fd), Mode::from_raw_mode(mode), AtFlags::empty())
+        let proc = self.proc_fds()?;
+        sys!(chmodat(proc, rustix::path::DecInt::from_fd(&fd), Mode::from_raw_mode(mode), AtFlags::empty()))
             .map_err(failed("setting a mode"))?;
-        let stat = rustix::fs::fstat(&fd).map_err(failed("reading a mode back"))?;
+        let stat = sys!(fstat(&fd)).map_err(failed("reading a mode back"))?;
         check_mode(mode, Stat::from_os(&stat).mode)
     }
 
-    fn proc_fds(&self) -> Result<&OwnedFd, Error> {
+    pub(super) fn proc_fds(&self) -> Result<&OwnedFd, Error> {
         self.proc_fds
             .get_or_init(|| {
                 let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                let proc = rustix::fs::open("/proc/self/fd", flags, Mode::empty()).ok()?;
-                (rustix::fs::fstatfs(&proc).ok()?.f_type == rustix::fs::PROC_SUPER_MAGIC).then_some(proc)
+                let proc = sys!(open("/proc/self/fd", flags, Mode::empty())).ok()?;
+                (sys!(fstatfs(&proc)).ok()?.f_type == rustix::fs::PROC_SUPER_MAGIC).then_some(proc)
             })
             .as_ref()
             .ok_or_else(|| Error::new(ErrorKind::Io, "no procfs on /proc, which the mode of a special file needs"))

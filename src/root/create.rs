@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt as _;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
+use super::sys::{gate, sys};
 use super::{Dir, Kind, READABLE_DIR, Root, Stat, failed};
 use crate::entry::{Device, DeviceKind, Name, SymlinkTarget};
 use crate::error::{Error, ErrorKind};
@@ -32,7 +33,7 @@ const PRIVATE_DIR: Mode = Mode::RWXU;
 impl Root {
     /// Makes a directory, mode 0700 whatever the umask, and opens it for reading.
     pub(crate) fn make_directory(&self, dir: &Dir, name: Name<'_>) -> Result<Made<Dir>, Error> {
-        match rustix::fs::mkdirat(&dir.fd, name.as_bytes(), PRIVATE_DIR) {
+        match sys!(mkdirat(&dir.fd, name.as_bytes(), PRIVATE_DIR)) {
             Ok(()) => {}
             Err(Errno::EXIST) => return Ok(Made::Exists),
             Err(errno) => return Err(failed("making a directory")(errno)),
@@ -54,7 +55,7 @@ impl Root {
 
     /// Makes an empty regular file and opens it for writing.
     pub(crate) fn make_file(&self, dir: &Dir, name: Name<'_>) -> Result<Made<NewFile>, Error> {
-        match rustix::fs::openat(&dir.fd, name.as_bytes(), NEW_FILE, PRIVATE_FILE) {
+        match sys!(openat(&dir.fd, name.as_bytes(), NEW_FILE, PRIVATE_FILE)) {
             Ok(fd) => Ok(Made::New(NewFile { file: File::from(fd) })),
             Err(Errno::EXIST) => Ok(Made::Exists),
             Err(errno) => Err(failed("making a file")(errno)),
@@ -63,12 +64,12 @@ impl Root {
 
     /// Makes a symlink.
     pub(crate) fn make_symlink(&self, dir: &Dir, name: Name<'_>, target: &SymlinkTarget) -> Result<Made<()>, Error> {
-        made(rustix::fs::symlinkat(target.as_bytes(), &dir.fd, name.as_bytes()), "making a symlink")
+        made(sys!(symlinkat(target.as_bytes(), &dir.fd, name.as_bytes())), "making a symlink")
     }
 
     /// Makes a FIFO.
     pub(crate) fn make_fifo(&self, dir: &Dir, name: Name<'_>) -> Result<Made<()>, Error> {
-        made(rustix::fs::mknodat(&dir.fd, name.as_bytes(), FileType::Fifo, PRIVATE_FILE, 0), "making a FIFO")
+        made(sys!(mknodat(&dir.fd, name.as_bytes(), FileType::Fifo, PRIVATE_FILE, 0)), "making a FIFO")
     }
 
     /// Makes a device and checks that the kernel made the one asked for: it wraps numbers that are out of its range.
@@ -79,7 +80,7 @@ impl Root {
             DeviceKind::Character => FileType::CharacterDevice,
             DeviceKind::Block => FileType::BlockDevice,
         };
-        match rustix::fs::mknodat(&dir.fd, name.as_bytes(), kind, PRIVATE_FILE, wanted) {
+        match sys!(mknodat(&dir.fd, name.as_bytes(), kind, PRIVATE_FILE, wanted)) {
             Ok(()) => {}
             Err(Errno::EXIST) => return Ok(Made::Exists),
             Err(errno) => return Err(failed("making a device")(errno)),
@@ -111,7 +112,7 @@ impl Root {
         expected: &Stat,
         (dir, name): (&Dir, Name<'_>),
     ) -> Result<Made<()>, Error> {
-        match rustix::fs::linkat(&target_dir.fd, target.as_bytes(), &dir.fd, name.as_bytes(), AtFlags::empty()) {
+        match sys!(linkat(&target_dir.fd, target.as_bytes(), &dir.fd, name.as_bytes(), AtFlags::empty())) {
             Ok(()) => {}
             Err(Errno::EXIST) => return Ok(Made::Exists),
             Err(errno) => return Err(failed("making a hardlink")(errno)),
@@ -129,11 +130,13 @@ impl Root {
 impl NewFile {
     /// Writes `bytes` at `offset`: what was skipped becomes a hole.
     pub(crate) fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+        gate("pwrite64").map_err(failed("writing a file"))?;
         self.file.write_all_at(bytes, offset).map_err(|e| Error::io("writing a file", &e))
     }
 
     /// Sets the length: a hole at the end.
     pub(crate) fn extend_to(&mut self, len: u64) -> Result<(), Error> {
+        gate("ftruncate").map_err(failed("extending a file"))?;
         self.file.set_len(len).map_err(|e| Error::io("extending a file", &e))
     }
 }

@@ -8,11 +8,12 @@ mod mount;
 mod remove;
 mod resolve;
 mod staging;
+pub(crate) mod sys;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use attributes::{Attributes, XattrRefusal, caller};
-pub(crate) use copy::read_xattrs;
+pub(crate) use copy::{Held, Unreadable, read_xattrs};
 pub(crate) use create::{Made, NewFile};
 pub(crate) use remove::{Clearing, Keep, Removal};
 pub(crate) use resolve::{Looked, Reach, Resolution, Step, Trail, Views, walk};
@@ -29,6 +30,7 @@ use rustix::io::Errno;
 use crate::archive::Timestamp;
 use crate::entry::Name;
 use crate::error::{Error, ErrorKind};
+use sys::sys;
 
 /// The capability to write below one directory. Nothing outside it can be named through it.
 #[derive(Debug)]
@@ -37,7 +39,7 @@ pub struct Root {
     mount: mount::MountId,
     resolver: resolve::Active,
     /// `/proc/self/fd`, opened and checked when first needed.
-    proc_fds: OnceLock<Option<OwnedFd>>,
+    proc_fds: Arc<OnceLock<Option<OwnedFd>>>,
 }
 
 impl Root {
@@ -55,11 +57,11 @@ impl Root {
 
     fn from_handle(handle: OwnedFd) -> Result<Self, Error> {
         // The caller's handle may be O_PATH, which takes no change of attributes: opened again, once.
-        let fd = rustix::fs::openat(&handle, ".", READABLE_DIR, Mode::empty()).map_err(failed("opening the root"))?;
+        let fd = sys!(openat(&handle, ".", READABLE_DIR, Mode::empty())).map_err(failed("opening the root"))?;
         let top = Dir::from_fd(fd)?;
         let mount = mount::MountId::of(&top.fd)?;
         let resolver = resolve::Active::probe(&top.fd)?;
-        Ok(Self { top, mount, resolver, proc_fds: OnceLock::new() })
+        Ok(Self { top, mount, resolver, proc_fds: Arc::default() })
     }
 
     /// Resolves parents by `openat2` or not at all.
@@ -77,7 +79,7 @@ impl Root {
 
     /// Gives a second capability for the same directory.
     pub(crate) fn try_clone(&self) -> Result<Self, Error> {
-        Ok(Self { top: self.top.clone(), mount: self.mount, resolver: self.resolver, proc_fds: OnceLock::new() })
+        Ok(Self { top: self.top.clone(), mount: self.mount, resolver: self.resolver, proc_fds: Arc::clone(&self.proc_fds) })
     }
 
     /// Makes the directory `name`, mode 0700, and gives the capability for it alone.
@@ -160,7 +162,7 @@ pub(crate) enum Kind {
 
 impl Dir {
     fn from_fd(fd: OwnedFd) -> Result<Self, Error> {
-        let stat = rustix::fs::fstat(&fd).map_err(failed("looking at a directory"))?;
+        let stat = sys!(fstat(&fd)).map_err(failed("looking at a directory"))?;
         Ok(Self { fd: Arc::new(fd), id: Stat::from_os(&stat).id })
     }
 
@@ -171,12 +173,12 @@ impl Dir {
 
     /// What the filesystem says of the directory itself.
     pub(crate) fn stat(&self) -> Result<Stat, Error> {
-        rustix::fs::fstat(&self.fd).map(|stat| Stat::from_os(&stat)).map_err(failed("looking at a directory"))
+        sys!(fstat(&self.fd)).map(|stat| Stat::from_os(&stat)).map_err(failed("looking at a directory"))
     }
 
     /// What the filesystem says of the object `name`, which is not followed; none where there is none.
     pub(crate) fn stat_of(&self, name: Name<'_>) -> Result<Option<Stat>, Error> {
-        match rustix::fs::statat(&self.fd, name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW) {
+        match sys!(statat(&self.fd, name.as_bytes(), AtFlags::SYMLINK_NOFOLLOW)) {
             Ok(stat) => Ok(Some(Stat::from_os(&stat))),
             Err(Errno::NOENT) => Ok(None),
             Err(errno) => Err(failed("looking at a name")(errno)),

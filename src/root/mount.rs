@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 
 use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags};
 
+use super::sys::sys;
 use crate::error::{Error, ErrorKind};
 
 /// Identifies a mount. Not the device number, which varies inside one mount (overlayfs, btrfs).
@@ -14,7 +15,7 @@ pub(super) struct MountId(u64);
 impl MountId {
     /// Asks statx, else `/proc/self/fdinfo`, else refuses: a mount that cannot be told is not crossed.
     pub(super) fn of(fd: &OwnedFd) -> Result<Self, Error> {
-        if let Ok(stat) = rustix::fs::statx(fd, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID)
+        if let Ok(stat) = sys!(statx(fd, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID))
             && stat.stx_mask & StatxFlags::MNT_ID.bits() != 0
         {
             return Ok(Self(stat.stx_mnt_id));
@@ -32,8 +33,8 @@ impl MountId {
 
 fn from_fdinfo(fd: &OwnedFd) -> Option<u64> {
     let path = format!("/proc/self/fdinfo/{}", fd.as_fd().as_raw_fd());
-    let info = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty()).ok()?;
-    if rustix::fs::fstatfs(&info).ok()?.f_type != rustix::fs::PROC_SUPER_MAGIC {
+    let info = sys!(open(path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())).ok()?;
+    if sys!(fstatfs(&info)).ok()?.f_type != rustix::fs::PROC_SUPER_MAGIC {
         return None;
     }
     let mut text = String::new();

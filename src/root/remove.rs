@@ -6,6 +6,7 @@ use std::mem::MaybeUninit;
 use rustix::fs::{AtFlags, FileType, Mode, RawDir};
 use rustix::io::Errno;
 
+use super::sys::{gate, sys};
 use super::{Dir, ObjectId, Root, failed};
 use crate::entry::Name;
 use crate::error::{Error, ErrorKind};
@@ -34,12 +35,12 @@ pub(crate) trait Clearing: Removal {
 impl Root {
     /// Removes one object that is no directory.
     pub(crate) fn unlink(&self, dir: &Dir, name: Name<'_>) -> Result<(), Error> {
-        rustix::fs::unlinkat(&dir.fd, name.as_bytes(), AtFlags::empty()).map_err(failed("removing a name"))
+        sys!(unlinkat(&dir.fd, name.as_bytes(), AtFlags::empty())).map_err(failed("removing a name"))
     }
 
     /// Removes the object `name` and all below it; what is not there is removed already.
     pub(crate) fn remove(&self, dir: &Dir, name: Name<'_>, removal: &mut dyn Removal) -> Result<(), Error> {
-        match rustix::fs::unlinkat(&dir.fd, name.as_bytes(), AtFlags::empty()) {
+        match sys!(unlinkat(&dir.fd, name.as_bytes(), AtFlags::empty())) {
             Ok(()) | Err(Errno::NOENT) => return Ok(()),
             // Linux says EISDIR, POSIX EPERM.
             Err(Errno::ISDIR | Errno::PERM) => {}
@@ -48,7 +49,7 @@ impl Root {
         let child = self.open_to_empty(dir, name)?;
         self.empty(&child, removal)?;
         removal.directory_removed(child.id());
-        rustix::fs::unlinkat(&dir.fd, name.as_bytes(), AtFlags::REMOVEDIR).map_err(failed("removing a directory"))
+        sys!(unlinkat(&dir.fd, name.as_bytes(), AtFlags::REMOVEDIR)).map_err(failed("removing a directory"))
     }
 
     /// Removes what `clearing` does not keep of the objects in `dir`, each with all below it.
@@ -88,7 +89,7 @@ impl Root {
                     let child = self.open_to_empty(top, name)?;
                     self.flatten(&child, top, &mut serial)?;
                     removal.directory_removed(child.id());
-                    rustix::fs::unlinkat(&top.fd, name.as_bytes(), AtFlags::REMOVEDIR).map_err(failed("removing a directory"))?;
+                    sys!(unlinkat(&top.fd, name.as_bytes(), AtFlags::REMOVEDIR)).map_err(failed("removing a directory"))?;
                 }
             }
             if seen == 0 {
@@ -128,7 +129,7 @@ impl Root {
             if top.stat_of(listed(free.as_bytes())?)?.is_some() {
                 continue;
             }
-            match rustix::fs::renameat(&dir.fd, name.as_bytes(), &top.fd, free) {
+            match sys!(renameat(&dir.fd, name.as_bytes(), &top.fd, free)) {
                 Ok(()) => return Ok(()),
                 Err(Errno::EXIST | Errno::NOTEMPTY | Errno::NOTDIR) => {}
                 Err(errno) => return Err(failed("removing a directory")(errno)),
@@ -141,14 +142,14 @@ impl Root {
         let child = self.open_directory(dir, name)?;
         if child.stat()?.mode & 0o700 != 0o700 {
             // Only the owner may; for others the removal itself says what they may not.
-            let _denied = rustix::fs::fchmod(&child.fd, Mode::RWXU);
+            let _denied = sys!(fchmod(&child.fd, Mode::RWXU));
         }
         Ok(child)
     }
 }
 
 fn unlinked(dir: &Dir, name: Name<'_>) -> Result<bool, Error> {
-    match rustix::fs::unlinkat(&dir.fd, name.as_bytes(), AtFlags::empty()) {
+    match sys!(unlinkat(&dir.fd, name.as_bytes(), AtFlags::empty())) {
         Ok(()) | Err(Errno::NOENT) => Ok(true),
         Err(Errno::ISDIR) => Ok(false),
         Err(errno) => Err(failed("removing a name")(errno)),
@@ -167,13 +168,14 @@ pub(super) struct Listing {
 
 impl Listing {
     pub(super) fn open(dir: &Dir) -> Result<Self, Error> {
-        let fd = rustix::fs::openat(&dir.fd, ".", super::READABLE_DIR, Mode::empty()).map_err(failed("listing a directory"))?;
+        let fd = sys!(openat(&dir.fd, ".", super::READABLE_DIR, Mode::empty())).map_err(failed("listing a directory"))?;
         Ok(Self { fd, buffer: vec![MaybeUninit::uninit(); READ_BUFFER] })
     }
 
     /// Gives the next names, `.` and `..` left out; none at the end.
     pub(super) fn next_batch(&mut self) -> Result<Option<Vec<(CString, FileType)>>, Error> {
         let mut batch = Vec::new();
+        gate("getdents64").map_err(failed("listing a directory"))?;
         let mut raw = RawDir::new(&self.fd, &mut self.buffer);
         while let Some(entry) = raw.next() {
             let entry = entry.map_err(failed("listing a directory"))?;

@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
+use super::sys::sys;
 use super::{Dir, Kind, PATH_ANY, PATH_DIR, Root, Stat, failed};
 use crate::entry::Name;
 use crate::error::{Error, ErrorKind};
@@ -31,7 +32,7 @@ pub(super) enum Active {
 impl Active {
     /// Asks the kernel once whether it has `openat2`, so that a later EPERM is a real error.
     pub(super) fn probe(top: &OwnedFd) -> Result<Self, Error> {
-        match rustix::fs::openat2(top, ".", PATH_DIR, Mode::empty(), IN_ROOT) {
+        match sys!(openat2(top, ".", PATH_DIR, Mode::empty(), IN_ROOT)) {
             Ok(_) => Ok(Self::Openat2),
             Err(errno) if ABSENT.contains(&errno) => Ok(Self::Walk),
             Err(errno) => Err(failed("asking for openat2")(errno)),
@@ -114,12 +115,39 @@ impl Root {
         }
     }
 
+    /// Enters the directory `name` of the one at `path` (joined names), following nothing and crossing no mount.
+    pub(crate) fn enter_below(&self, path: &[u8], name: Name<'_>) -> Result<Step, Error> {
+        if path.is_empty() {
+            return self.enter(&self.top, name);
+        }
+        if self.resolver == Active::Openat2 {
+            let whole = [path, b"/", name.as_bytes()].concat();
+            match sys!(openat2(&self.top.fd, whole, PATH_DIR, Mode::empty(), ONE_NAME)) {
+                Ok(fd) => return Dir::from_fd(fd).map(Step::Directory),
+                Err(Errno::NOENT) => return Ok(Step::Missing),
+                // What is there instead, or too long a path: by one name after the other.
+                Err(_) => {}
+            }
+        }
+        self.enter(&self.directory_at(path)?, name)
+    }
+
+    /// Opens the directory at `path` (joined names), following nothing and crossing no mount.
+    pub(crate) fn directory_at(&self, path: &[u8]) -> Result<Dir, Error> {
+        let mut dir = self.top.clone();
+        for raw in components(path) {
+            let name = Name::new(&raw).ok_or_else(|| Error::new(ErrorKind::InvalidName, "a parent"))?;
+            dir = self.open_name(&dir, name, PATH_DIR).map_err(failed("opening a directory of a lower layer")).and_then(Dir::from_fd)?;
+        }
+        Ok(dir)
+    }
+
     /// Opens `name` in `dir` without following it and without crossing a mount.
     pub(super) fn open_name(&self, dir: &Dir, name: Name<'_>, flags: OFlags) -> Result<OwnedFd, Errno> {
         match self.resolver {
-            Active::Openat2 => rustix::fs::openat2(&dir.fd, name.as_bytes(), flags, Mode::empty(), ONE_NAME),
+            Active::Openat2 => sys!(openat2(&dir.fd, name.as_bytes(), flags, Mode::empty(), ONE_NAME)),
             Active::Walk => {
-                let fd = rustix::fs::openat(&dir.fd, name.as_bytes(), flags | OFlags::NOFOLLOW, Mode::empty())?;
+                let fd = sys!(openat(&dir.fd, name.as_bytes(), flags | OFlags::NOFOLLOW, Mode::empty()))?;
                 self.mount.check(&fd).map_err(|_| Errno::XDEV)?;
                 Ok(fd)
             }
@@ -132,7 +160,7 @@ impl Root {
             return Ok(None);
         }
         for _ in 0..MAX_TRIES {
-            match rustix::fs::openat2(&self.top.fd, path, PATH_DIR.difference(OFlags::NOFOLLOW), Mode::empty(), IN_ROOT) {
+            match sys!(openat2(&self.top.fd, path, PATH_DIR.difference(OFlags::NOFOLLOW), Mode::empty(), IN_ROOT)) {
                 Ok(fd) => return Dir::from_fd(fd).map(Some),
                 Err(Errno::AGAIN) => {}
                 Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
@@ -158,12 +186,12 @@ impl Views for Root {
             Err(Errno::NOENT) => return Ok(Looked::Missing),
             Err(errno) => return Err(failed("looking at a parent")(errno)),
         };
-        let stat = rustix::fs::fstat(&fd).map_err(failed("looking at a parent"))?;
+        let stat = sys!(fstat(&fd)).map_err(failed("looking at a parent"))?;
         Ok(match Stat::from_os(&stat).kind {
             Kind::Directory => Looked::Directory(Dir::from_fd(fd)?),
             Kind::Symlink => {
                 // Read through the handle that was looked at, so that the link cannot change in between.
-                let target = rustix::fs::readlinkat(&fd, "", Vec::new()).map_err(failed("reading a symlink"))?;
+                let target = sys!(readlinkat(&fd, "", Vec::new())).map_err(failed("reading a symlink"))?;
                 Looked::Symlink(target.into_bytes())
             }
             Kind::Whiteout => Looked::Whiteout,

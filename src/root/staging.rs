@@ -7,6 +7,7 @@ use rustix::io::Errno;
 
 use super::attributes::Attributes as _;
 use super::remove::Listing;
+use super::sys::sys;
 use super::{Dir, Made, Removal, Root, caller, failed};
 use crate::entry::Name;
 use crate::error::{Error, ErrorKind};
@@ -69,7 +70,7 @@ impl Root {
             Err(error) => return Err(error),
         }
         dir.set_mode(0o700)?;
-        rustix::fs::flock(&dir.fd, FlockOperation::NonBlockingLockExclusive).map_err(failed("locking the staging directory"))?;
+        sys!(flock(&dir.fd, FlockOperation::NonBlockingLockExclusive)).map_err(failed("locking the staging directory"))?;
         let root = self.try_clone()?;
         Ok(Root { top: dir, ..root })
     }
@@ -84,7 +85,7 @@ impl Root {
         if self.top.stat_of(from)?.map(|stat| stat.id) != Some(own) {
             return Err(Error::new(ErrorKind::Io, "the staging directory was exchanged"));
         }
-        match rustix::fs::renameat_with(&self.top.fd, from.as_bytes(), &self.top.fd, to.as_bytes(), RenameFlags::NOREPLACE) {
+        match sys!(renameat_with(&self.top.fd, from.as_bytes(), &self.top.fd, to.as_bytes(), RenameFlags::NOREPLACE)) {
             Ok(()) => {}
             Err(Errno::NOSYS | Errno::INVAL | Errno::PERM) => self.publish_over_empty(from, to)?,
             Err(errno) => return Err(failed("moving the tree to its final name")(errno)),
@@ -96,12 +97,22 @@ impl Root {
     }
 
     pub(super) fn publish_over_empty(&self, from: Name<'_>, to: Name<'_>) -> Result<(), Error> {
-        rustix::fs::mkdirat(&self.top.fd, to.as_bytes(), Mode::RWXU).map_err(failed("moving the tree to its final name"))?;
-        rustix::fs::renameat(&self.top.fd, from.as_bytes(), &self.top.fd, to.as_bytes()).map_err(|errno| {
+        sys!(mkdirat(&self.top.fd, to.as_bytes(), Mode::RWXU)).map_err(failed("moving the tree to its final name"))?;
+        sys!(renameat(&self.top.fd, from.as_bytes(), &self.top.fd, to.as_bytes())).map_err(|errno| {
             // Only an empty directory is removed: ours, if it still is one.
-            let _cleanup = rustix::fs::unlinkat(&self.top.fd, to.as_bytes(), AtFlags::REMOVEDIR);
+            let _cleanup = sys!(unlinkat(&self.top.fd, to.as_bytes(), AtFlags::REMOVEDIR));
             failed("moving the tree to its final name")(errno)
         })
+    }
+
+    /// Brings everything on the filesystem to the disk, this directory's tree among it; tells of writes that failed (Linux 5.8).
+    pub(crate) fn sync_filesystem(&self) -> Result<(), Error> {
+        sys!(syncfs(&self.top.fd)).map_err(failed("syncing the filesystem"))
+    }
+
+    /// Brings the names in this directory to the disk.
+    pub(crate) fn sync_names(&self) -> Result<(), Error> {
+        sys!(fsync(&self.top.fd)).map_err(failed("syncing a directory"))
     }
 
     /// Removes a private directory and all below it.
@@ -123,7 +134,7 @@ impl Root {
                     continue;
                 }
                 let dir = self.open_directory(&self.top, name)?;
-                match rustix::fs::flock(&dir.fd, FlockOperation::NonBlockingLockExclusive) {
+                match sys!(flock(&dir.fd, FlockOperation::NonBlockingLockExclusive)) {
                     Ok(()) => found.push(Leftover { name: name.as_bytes().to_vec(), _dir: dir }),
                     Err(Errno::WOULDBLOCK) => {}
                     Err(errno) => return Err(failed("locking a leftover")(errno)),

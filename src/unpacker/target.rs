@@ -9,13 +9,14 @@ use crate::error::{Error, ErrorKind};
 use crate::observe::{LayerReport, Log};
 use crate::policy::Policy;
 use crate::root::Root;
-use crate::stage::{LayerVerified, StagedTree};
+use crate::stage::{Durability, LayerVerified, StagedTree};
 
 /// The layers below those that an unpacker is to unpack in overlay form.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum LowerLayers {
-    /// Their directories, top first, in the same overlay form. None for a whole image.
+    /// Their directories, top first, in the same overlay form; the caller can read all that is in them, and nothing in them is
+    /// changed. None for a whole image.
     Known(Vec<Root>),
     /// They are elsewhere. The result is approximate where it depends on them, each time with an event: directories without an
     /// entry get the attributes of new ones, every whiteout is made, and a hardlink to a lower layer is refused
@@ -56,8 +57,8 @@ impl Target {
         let staged = StagedTree::new(parent, name)?;
         form.probe(staged.root()?.top())?;
         let lowers = match below {
-            LowerLayers::Known(roots) => Lowers::Known(roots.into_iter().map(|root| Lower::Given(Arc::new(root), form)).collect()),
-            LowerLayers::Unknown => Lowers::Unknown,
+            LowerLayers::Known(roots) => Lowers::known(roots.into_iter().map(|root| Lower::Given(Arc::new(root), form)).collect()),
+            LowerLayers::Unknown => Lowers::unknown(),
         };
         Ok(Self::Overlay(Stack { layers: Vec::new(), lowers, form, staged }))
     }
@@ -93,8 +94,8 @@ impl Target {
     /// report of the layer; in one tree, where they belong to no layer, in that of the last.
     pub(super) fn commit(
         self,
-        verified: &[LayerVerified],
-        mut reports: Vec<LayerReport>,
+        (verified, mut reports): (&[LayerVerified], Vec<LayerReport>),
+        durability: Durability,
         stop: &Stop<'_>,
         log: &mut Log,
     ) -> Result<Unpacked, Error> {
@@ -108,16 +109,21 @@ impl Target {
             Ok(complete)
         };
         let form = match self {
-            Self::InPlace { .. } => None,
+            Self::InPlace { applier } => {
+                if durability == Durability::Tree {
+                    applier.iter().try_for_each(Applier::sync).map_err(Error::after_partial_apply)?;
+                }
+                None
+            }
             Self::Rootfs { applier, staged } => {
                 let last = verified.len().saturating_sub(1);
                 let whole = applier.iter().map(|applier| complete(applier, last)).collect::<Result<Vec<_>, _>>()?;
-                staged.commit(verified, whole)?;
+                staged.commit(verified, whole, durability)?;
                 None
             }
             Self::Overlay(Stack { layers, staged, form, .. }) => {
                 let whole = (0..).zip(&layers).map(|(layer, applier)| complete(applier, layer)).collect::<Result<Vec<_>, _>>()?;
-                staged.commit(verified, whole)?;
+                staged.commit(verified, whole, durability)?;
                 Some(form)
             }
         };

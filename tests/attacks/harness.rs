@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use safe_layers::{Compression, Error, ErrorKind, Policy};
+use safe_layers::{Compression, Error, ErrorKind, Policy, Unpacked};
 
 use crate::DISAGREEMENTS;
 use crate::common::builder::{Source, Tar};
 use crate::common::canary::World;
 use crate::common::engine::{self, Form, Mode};
+use crate::common::overlaid::overlaid;
 use crate::common::snapshot::{Data, Kind, Tree};
 
 /// Declares the attacks of a class, a test for each, and `ATTACKS`, the list of them.
@@ -322,7 +323,7 @@ impl Case {
             _ if self.swapped.is_some() => vec![Mode::ROOTFS[1..2].to_vec(), Mode::IN_PLACE[..1].to_vec()],
             (true, Column::Strict) => vec![Mode::ROOTFS[..1].to_vec()],
             (true, Column::Container) => vec![Mode::ROOTFS[1..2].to_vec()],
-            (false, _) if self.plants.is_empty() => vec![Mode::ROOTFS.to_vec(), Mode::IN_PLACE.to_vec()],
+            (false, _) if self.plants.is_empty() => vec![Mode::ROOTFS.to_vec(), Mode::IN_PLACE.to_vec(), Mode::OVERLAY.to_vec()],
             (false, _) => vec![Mode::IN_PLACE.to_vec()],
         }
     }
@@ -344,9 +345,9 @@ impl Case {
         }
         world.assert_nothing_taken(what);
         match result {
-            Ok(()) => Ok(comparable(world.tree().unwrap(), mode.form)),
+            Ok(unpacked) => Ok(comparable(world, &unpacked, mode.form)),
             Err(error) => {
-                if mode.form == Form::Rootfs {
+                if mode.form != Form::InPlace {
                     world.assert_not_exposed(what);
                 }
                 Err(error)
@@ -354,13 +355,13 @@ impl Case {
         }
     }
 
-    fn unpack(&self, parent: &Path, mode: Mode, policy: Policy, declared: Option<Compression>) -> Result<(), Error> {
+    fn unpack(&self, parent: &Path, mode: Mode, policy: Policy, declared: Option<Compression>) -> Result<Unpacked, Error> {
         let mut unpacker = engine::unpacker(parent, mode, policy)?;
         let swapper = self.swapped.as_ref().map(|(path, target)| Swapper::start(parent, path, target));
         let result = self.layers.iter().try_for_each(|layer| engine::apply(&mut unpacker, mode, layer, declared).map(drop));
         drop(swapper);
         result?;
-        unpacker.commit().map(drop)
+        unpacker.commit()
     }
 
     /// What is wrong with a result, if anything is.
@@ -381,8 +382,15 @@ impl Case {
     }
 }
 
-/// Takes out of a tree what differs from run to run: in place, the times of what the world itself made.
-fn comparable(mut tree: Tree, form: Form) -> Tree {
+/// Gives the tree, without what differs from run to run: in place, the times of what the world itself made. Of an overlay, what
+/// its mount shows.
+fn comparable(world: &World, unpacked: &Unpacked, form: Form) -> Tree {
+    if form == Form::Overlay {
+        let layers: Vec<_> =
+            unpacked.visible_layers().iter().rev().map(|name| Tree::take(&world.dest_path().join(name), |_| false)).collect();
+        return overlaid(&layers);
+    }
+    let mut tree = world.tree().unwrap();
     if form == Form::InPlace {
         tree.nodes.values_mut().for_each(|node| node.mtime = (0, 0));
     }

@@ -38,7 +38,7 @@ mod symlink_escape;
 mod transaction_and_race;
 mod whiteout;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -91,6 +91,45 @@ fn the_corpus_is_complete_and_no_case_stands_twice() {
     for entry in DISAGREEMENTS {
         assert!(ids.contains(entry.id), "{} is not in the corpus: {}", entry.id, entry.why);
     }
+}
+
+/// The table of published holes names the tests that hold them; with `SAFE_LAYERS_UPDATE` set it is written anew.
+#[test]
+fn the_table_of_published_holes_is_that_of_the_tests() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/KNOWN-HOLES.md");
+    let table = published_holes();
+    if std::env::var_os("SAFE_LAYERS_UPDATE").is_some() {
+        fs::write(&file, &table).unwrap();
+    }
+    assert!(fs::read_to_string(&file).unwrap() == table, "docs/KNOWN-HOLES.md is not current: run with SAFE_LAYERS_UPDATE=1");
+}
+
+const PREFACE: &str = "\
+# Published holes of unpackers, and the test that holds each
+
+Written by `tests/attacks` from its own cases, and checked by it: `SAFE_LAYERS_UPDATE=1 cargo test --test attacks`.
+An identifier stands for software that unpacks archives or images and once fell to the attack; none of them is of this crate. Each
+test runs the attack under `strict` and `container`, as one tree, in place and in overlay form, with both ways to resolve parents.
+
+| identifier | attack | tests (`cargo test --test attacks NAME`) |
+|---|---|---|
+";
+
+fn published_holes() -> String {
+    let mut holes = BTreeMap::<&str, Vec<&Attack>>::new();
+    for attack in CLASSES.iter().copied().flatten() {
+        for id in attack.ids.split([' ', ',']).filter(|id| !id.is_empty()) {
+            assert!(["CVE-", "GHSA-", "RUSTSEC-"].iter().any(|known| id.starts_with(known)), "{}: {id}", attack.name);
+            holes.entry(id).or_default().push(attack);
+        }
+    }
+    let rows = holes.iter().map(|(id, attacks)| {
+        let titles =
+            attacks.iter().map(|attack| attack.title.trim().trim_end_matches('.').replace('|', "\\|")).collect::<Vec<_>>().join("; ");
+        let tests = attacks.iter().map(|attack| format!("`{}`", attack.name)).collect::<Vec<_>>().join(" ");
+        format!("| {id} | {titles} | {tests} |\n")
+    });
+    format!("{PREFACE}{}", rows.collect::<String>())
 }
 
 /// The oracle can fail: an unpacker that joins names to the root trips it.

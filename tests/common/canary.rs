@@ -28,7 +28,13 @@ pub struct World {
 impl World {
     #[track_caller]
     pub fn new() -> Self {
-        let dir = tempfile::Builder::new().prefix("safe-layers-test-").tempdir().unwrap();
+        Self::below(&std::env::temp_dir())
+    }
+
+    /// A world in a new directory of `place`: on a filesystem of the caller's choice.
+    #[track_caller]
+    pub fn below(place: &Path) -> Self {
+        let dir = tempfile::Builder::new().prefix("safe-layers-test-").tempdir_in(place).unwrap();
         plant_canary(&dir.path().join("canary"));
         fs::create_dir(dir.path().join("dest-evil")).unwrap();
         fs::write(dir.path().join("dest-evil/secret"), format!("{SECRET} sibling")).unwrap();

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use safe_layers::{Compression, Digest, Error, Expect, LayerReport, Policy, Resolver, Root, Unpacker};
+use safe_layers::{Compression, Digest, Error, Expect, LayerReport, OverlayForm, Policy, Resolver, Root, Unpacker};
 use sha2::Digest as _;
 
 use super::builder::{Chunks, Source};
@@ -19,6 +19,8 @@ pub enum Form {
     Rootfs,
     /// Into the existing directory `dest`.
     InPlace,
+    /// Staged, a directory for each layer: `dest/0` and so on.
+    Overlay,
 }
 
 /// One way to run the engine: all of them must give the same result.
@@ -37,6 +39,10 @@ impl Mode {
         Self { form: Form::Rootfs, resolver: Resolver::Walk, threads: 2, chunk: 7 },
         Self { form: Form::Rootfs, resolver: Resolver::Walk, threads: 1, chunk: 1 },
     ];
+    pub const OVERLAY: [Self; 2] = [
+        Self { form: Form::Overlay, resolver: Resolver::Openat2, threads: 2, chunk: 7 },
+        Self { form: Form::Overlay, resolver: Resolver::Walk, threads: 1, chunk: usize::MAX },
+    ];
     pub const IN_PLACE: [Self; 2] = [
         Self { form: Form::InPlace, resolver: Resolver::Openat2, threads: 2, chunk: 7 },
         Self { form: Form::InPlace, resolver: Resolver::Walk, threads: 1, chunk: usize::MAX },
@@ -49,6 +55,7 @@ pub fn unpacker(parent: &Path, mode: Mode, mut policy: Policy) -> Result<Unpacke
     let authority = cap_std::ambient_authority();
     let unpacker = match mode.form {
         Form::Rootfs => Unpacker::rootfs(Root::open_ambient(parent, authority)?, "dest", policy)?,
+        Form::Overlay => Unpacker::overlay(Root::open_ambient(parent, authority)?, "dest", OverlayForm::User, policy)?,
         Form::InPlace => Unpacker::in_place(Root::open_ambient(parent.join("dest"), authority)?, policy)?,
     };
     Ok(unpacker.threads(NonZeroUsize::new(mode.threads).unwrap()))

@@ -4,4 +4,5 @@ pub mod builder;
 pub mod canary;
 pub mod engine;
 pub mod model;
+pub mod overlaid;
 pub mod snapshot;

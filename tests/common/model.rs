@@ -1,7 +1,8 @@
 //! What a stack of layers means, in memory: the rules of whiteouts, replacement and hardlinks as the layer specification states them.
 //!
 //! It works the other way round than an unpacker that streams: first the markers of a layer take away from what lies below,
-//! then the entries are put in. Out of its scope: parents that are symlinks, devices, extended attributes.
+//! then the entries are put in. The one thing that depends on the order, whether a hardlink comes before the marker that hides its
+//! target, is looked up in what was taken away. Out of its scope: parents that are symlinks, devices, extended attributes.
 
 use std::collections::BTreeMap;
 
@@ -29,6 +30,10 @@ pub enum Op {
         mtime: i64,
         target: Vec<u8>,
     },
+    Fifo {
+        path: Path,
+        mtime: i64,
+    },
     Hardlink {
         path: Path,
         target: Path,
@@ -49,6 +54,7 @@ impl Op {
             Self::Dir { path, .. }
             | Self::File { path, .. }
             | Self::Symlink { path, .. }
+            | Self::Fifo { path, .. }
             | Self::Hardlink { path, .. }
             | Self::Whiteout { path }
             | Self::Opaque { path } => path,
@@ -64,6 +70,7 @@ impl Op {
             Self::Dir { path, mode, mtime } => Entry::dir(path).mode(i128::from(*mode)).mtime(i128::from(*mtime)),
             Self::File { path, mode, mtime, data } => Entry::file(path, data).mode(i128::from(*mode)).mtime(i128::from(*mtime)),
             Self::Symlink { path, mtime, target } => Entry::symlink(path, target).mtime(i128::from(*mtime)),
+            Self::Fifo { path, mtime } => Entry::fifo(path).mtime(i128::from(*mtime)),
             Self::Hardlink { path, target } => Entry::hardlink(path, target),
             Self::Whiteout { path } => {
                 let (parent, name) = split(path);
@@ -93,13 +100,15 @@ struct Object {
 pub struct Model {
     objects: BTreeMap<Path, Object>,
     inodes: usize,
+    /// What markers of this layer hide that are still to come: hardlinks may name it until then.
+    doomed: BTreeMap<Path, Object>,
 }
 
 impl Default for Model {
     /// A new root, as it is without a root entry: 0755, time 0.
     fn default() -> Self {
         let root = Object { inode: 0, kind: Kind::Dir, mode: 0o755, mtime: 0 };
-        Self { objects: [(Path::new(), root)].into(), inodes: 1 }
+        Self { objects: [(Path::new(), root)].into(), inodes: 1, doomed: BTreeMap::new() }
     }
 }
 
@@ -118,38 +127,37 @@ impl Model {
 
     /// Puts a layer on top.
     pub fn apply(mut self, ops: &[Op]) -> Option<Self> {
+        let before = self.objects.clone();
         for op in ops.iter().filter(|op| op.is_marker()) {
-            self.remove_below(op.path());
-            if let Op::Whiteout { path } = op {
-                self.objects.remove(path);
-            }
+            hide(&mut self.objects, op);
         }
+        self.doomed = before.into_iter().filter(|(path, _)| !self.objects.contains_key(path)).collect();
         let mut waiting = Vec::new();
-        for op in ops.iter().filter(|op| !op.is_marker()) {
-            match op {
-                Op::Dir { path, mode, mtime } => self.put_dir(path, *mode, *mtime),
-                Op::File { path, mode, mtime, data } => {
-                    let inode = self.inode();
-                    self.put(path, Object { inode, kind: Kind::File(Data::of(data)), mode: *mode, mtime: *mtime });
-                }
-                Op::Symlink { path, mtime, target } => {
-                    let inode = self.inode();
-                    self.put(path, Object { inode, kind: Kind::Symlink(target.clone()), mode: 0o777, mtime: *mtime });
-                }
-                Op::Hardlink { path, target } if path == target => {
-                    self.objects.get(path).filter(|object| object.kind != Kind::Dir)?;
-                }
-                Op::Hardlink { path, target } if self.is_there(target, &waiting) => self.link(path, target)?,
-                Op::Hardlink { path, target } => {
-                    // Something holds its place, as the link itself would.
-                    let inode = self.inode();
-                    self.put(path, Object { inode, kind: Kind::File(Data::of(b"")), mode: 0o600, mtime: 0 });
-                    waiting.push(Waiting { path: path.clone(), target: target.clone(), inode });
-                }
-                Op::Whiteout { .. } | Op::Opaque { .. } => {}
+        for op in ops {
+            self.step(op, &mut waiting)?;
+        }
+        self.doomed.clear();
+        self.link_all(waiting).then_some(self)
+    }
+
+    fn step(&mut self, op: &Op, waiting: &mut Vec<Waiting>) -> Option<()> {
+        match op {
+            Op::Whiteout { .. } | Op::Opaque { .. } => hide(&mut self.doomed, op),
+            Op::Dir { path, mode, mtime } => self.put_dir(path, *mode, *mtime),
+            Op::File { path, mode, mtime, data } => _ = self.put_new(path, Kind::File(Data::of(data)), *mode, *mtime),
+            Op::Symlink { path, mtime, target } => _ = self.put_new(path, Kind::Symlink(target.clone()), 0o777, *mtime),
+            Op::Fifo { path, mtime } => _ = self.put_new(path, Kind::Fifo, 0o644, *mtime),
+            Op::Hardlink { path, target } if path == target => {
+                self.objects.get(path).filter(|object| object.kind != Kind::Dir)?;
+            }
+            Op::Hardlink { path, target } if self.is_there(target, waiting) => self.link(path, target)?,
+            Op::Hardlink { path, target } => {
+                // Something holds its place, as the link itself would.
+                let inode = self.put_new(path, Kind::File(Data::of(b"")), 0o600, 0);
+                waiting.push(Waiting { path: path.clone(), target: target.clone(), inode });
             }
         }
-        self.link_all(waiting).then_some(self)
+        Some(())
     }
 
     /// The model as a snapshot of a tree whose objects all belong to `owner`.
@@ -195,7 +203,8 @@ impl Model {
 
     /// Whether something stands there that is not the place of a link that waits.
     fn is_there(&self, path: &str, waiting: &[Waiting]) -> bool {
-        self.objects.get(path).is_some_and(|object| !waiting.iter().any(|link| link.inode == object.inode))
+        let seen = self.objects.get(path).or_else(|| self.doomed.get(path));
+        seen.is_some_and(|object| !waiting.iter().any(|link| link.inode == object.inode))
     }
 
     fn is_dir(&self, path: &str) -> bool {
@@ -210,9 +219,18 @@ impl Model {
     }
 
     fn link(&mut self, path: &str, target: &str) -> Option<()> {
-        let object = self.objects.get(target).filter(|object| object.kind != Kind::Dir)?.clone();
+        let seen = self.objects.get(target).or_else(|| self.doomed.get(target));
+        // The link takes the place of the directory that holds its target.
+        let gone = is_below(target, path);
+        let object = seen.filter(|object| object.kind != Kind::Dir && !gone)?.clone();
         self.put(path, object);
         Some(())
+    }
+
+    fn put_new(&mut self, path: &str, kind: Kind, mode: u32, mtime: i64) -> usize {
+        let inode = self.inode();
+        self.put(path, Object { inode, kind, mode, mtime });
+        inode
     }
 
     /// A directory over a directory takes its attributes; over anything else its place.
@@ -228,17 +246,30 @@ impl Model {
 
     fn put(&mut self, path: &str, object: Object) {
         self.make_parent(path);
-        self.remove_below(path);
+        remove_below(&mut self.objects, path);
+        let merges = object.kind == Kind::Dir && self.doomed.get(path).is_none_or(|lower| lower.kind == Kind::Dir);
+        if !merges {
+            remove_below(&mut self.doomed, path);
+            self.doomed.remove(path);
+        }
         self.objects.insert(path.into(), object);
     }
+}
 
-    fn remove_below(&mut self, path: &str) {
-        self.objects.retain(|other, _| {
-            let below =
-                if path.is_empty() { !other.is_empty() } else { other.strip_prefix(path).is_some_and(|rest| rest.starts_with('/')) };
-            !below
-        });
+/// Takes away what a marker hides.
+fn hide(objects: &mut BTreeMap<Path, Object>, marker: &Op) {
+    remove_below(objects, marker.path());
+    if let Op::Whiteout { path } = marker {
+        objects.remove(path);
     }
+}
+
+fn remove_below(objects: &mut BTreeMap<Path, Object>, path: &str) {
+    objects.retain(|other, _| !is_below(other, path));
+}
+
+fn is_below(path: &str, above: &str) -> bool {
+    if above.is_empty() { !path.is_empty() } else { path.strip_prefix(above).is_some_and(|rest| rest.starts_with('/')) }
 }
 
 fn split(path: &str) -> (&str, &str) {

@@ -103,6 +103,11 @@ impl Tree {
         self.inodes.iter().filter(|(path, _)| self.nodes[*path].kind != Kind::Dir).map(|(_, inode)| *inode).collect()
     }
 
+    /// Device and inode of the object at `path`, in a tree that was taken from a disk.
+    pub fn inode(&self, path: impl AsRef<[u8]>) -> Option<(u64, u64)> {
+        self.inodes.get(path.as_ref()).copied()
+    }
+
     fn visit(&mut self, handle: &OwnedFd, path: Vec<u8>, skip: &dyn Fn(&[u8]) -> bool) -> rustix::io::Result<()> {
         let stat = rustix::fs::statat(handle, "", AtFlags::EMPTY_PATH)?;
         let mode = stat.st_mode & 0o7777;

@@ -37,8 +37,8 @@ fn apply_one(unpacker: &mut Unpacker, layer: &Tar) -> Result<(), Error> {
 
 #[test]
 fn the_staged_root_is_private_beside_the_final_name_and_gone_after_the_commit() {
-    for way in WAYS {
-        let world = World::new();
+    for way in ways() {
+        let world = way.world();
         let mut unpacker = unpacker(&world, way).unwrap();
         apply_one(&mut unpacker, &tar().add(Entry::dir("./").mode(0o777)).file("f", "x")).unwrap();
         let names = staged(&world);
@@ -57,8 +57,8 @@ fn the_staged_root_is_private_beside_the_final_name_and_gone_after_the_commit() 
 
 #[test]
 fn dropping_before_the_commit_removes_everything() {
-    for way in WAYS {
-        let world = World::new();
+    for way in ways() {
+        let world = way.world();
         let mut unpacker = unpacker(&world, way).unwrap();
         apply_one(&mut unpacker, &tar().add(Entry::dir("d").mode(0)).add(Entry::file("d/f", "x").mode(0))).unwrap();
         drop(unpacker);
@@ -69,14 +69,14 @@ fn dropping_before_the_commit_removes_everything() {
 
 #[test]
 fn a_final_name_that_exists_is_an_error_and_stays_as_it_is() {
-    for way in WAYS {
+    for way in ways() {
         let makers: [fn(&Path); 3] = [
             |path| fs::create_dir(path).unwrap(),
             |path| fs::write(path, "mine").unwrap(),
             |path| std::os::unix::fs::symlink("canary", path).unwrap(),
         ];
         for make in makers {
-            let world = World::new();
+            let world = way.world();
             make(&world.dest_path());
             let before = world.tree();
             let error = unpacker(&world, way).map(drop).unwrap_err();
@@ -120,8 +120,8 @@ fn a_tree_whose_root_nobody_may_write_is_published_all_the_same() {
 #[test]
 fn the_parent_gives_the_tree_neither_its_group_nor_its_acls() {
     for policy in both() {
-        for way in WAYS {
-            let world = World::new();
+        for way in ways() {
+            let world = way.world();
             let parent = world.parent().join("setgid");
             fs::create_dir(&parent).unwrap();
             let default = acl(&[(1, 7), (4, 7), (32, 7)]);
@@ -141,8 +141,8 @@ fn the_parent_gives_the_tree_neither_its_group_nor_its_acls() {
 
 #[test]
 fn recover_removes_what_nobody_holds_and_nothing_else() {
-    for way in WAYS {
-        let world = World::new();
+    for way in ways() {
+        let world = way.world();
         let living = unpacker(&world, way).unwrap();
         let held = staged(&world);
         let names = [".dest.safe-layers-0123456789abcdef", ".other.safe-layers-ffffffffffffffff"];
@@ -189,8 +189,8 @@ fn recover_removes_the_links_to_the_host_and_not_the_host() {
 
 #[test]
 fn two_unpackers_of_one_final_name_do_not_meet_and_the_first_commit_wins() {
-    for way in WAYS {
-        let world = World::new();
+    for way in ways() {
+        let world = way.world();
         let (mut first, mut second) = (unpacker(&world, way).unwrap(), unpacker(&world, way).unwrap());
         apply_one(&mut first, &tar().file("f", "1")).unwrap();
         apply_one(&mut second, &tar().file("f", "2")).unwrap();

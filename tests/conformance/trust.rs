@@ -1,14 +1,12 @@
 //! §11 Bytes and trust.
 
 use std::fs::{self, File};
-use std::io::{self, Read, Write as _};
+use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
 
 use safe_layers::{
-    Algorithm, CancelToken, Compression, Digest, Error, ErrorKind, Event, Expect, Hasher, LayerReport, Observer, Policy, Progress, Reason,
-    TrailingData, Unpacker, chain_id,
+    Algorithm, Compression, Digest, Error, ErrorKind, Event, Expect, Hasher, LayerReport, Observer, Policy, Progress, Reason, TrailingData,
+    Unpacker, chain_id,
 };
 
 use crate::check::*;
@@ -20,31 +18,31 @@ fn digest(algorithm: Algorithm, bytes: &[u8]) -> Digest {
     hasher.finish()
 }
 
-fn sha256(bytes: &[u8]) -> Digest {
+pub fn sha256(bytes: &[u8]) -> Digest {
     digest(Algorithm::Sha256, bytes)
 }
 
-fn waiver() -> Expect {
+pub fn waiver() -> Expect {
     Expect::dangerous_unverified()
 }
 
-fn layer() -> Tar {
+pub fn layer() -> Tar {
     tar().file("f", "x").dir("d")
 }
 
-fn want() -> Want {
+pub fn want() -> Want {
     tree().file("f", "x").dir("d")
 }
 
 /// How a blob is given.
 #[derive(Clone, Copy, Debug)]
-enum Given {
+pub enum Given {
     Stream,
     File,
 }
 
 /// Applies one blob.
-fn put(unpacker: &mut Unpacker, given: Given, expect: &Expect, blob: &[u8]) -> Result<LayerReport, Error> {
+pub fn put(unpacker: &mut Unpacker, given: Given, expect: &Expect, blob: &[u8]) -> Result<LayerReport, Error> {
     match given {
         Given::Stream => unpacker.apply(expect, blob),
         Given::File => unpacker.apply_file(expect, &file_of(blob)),
@@ -57,17 +55,17 @@ fn file_of(bytes: &[u8]) -> File {
     file
 }
 
-fn begin(world: &World, policy: &Policy, way: Way) -> Unpacker {
+pub fn begin(world: &World, policy: &Policy, way: Way) -> Unpacker {
     Unpacker::rootfs(open_root(world.parent()), "dest", way.policy(policy)).unwrap().threads(way.threads())
 }
 
 /// Applies one blob in every way, given in both forms, and compares the tree.
 #[track_caller]
-fn accepts(policy: &Policy, expect: &Expect, blob: &[u8], want: &Want) -> LayerReport {
+pub fn accepts(policy: &Policy, expect: &Expect, blob: &[u8], want: &Want) -> LayerReport {
     let mut last = None;
-    for way in WAYS {
+    for way in ways() {
         for given in [Given::Stream, Given::File] {
-            let world = World::new();
+            let world = way.world();
             let mut unpacker = begin(&world, policy, way);
             let report = put(&mut unpacker, given, expect, blob).unwrap_or_else(|error| panic!("{way:?} {given:?}: {error}"));
             unpacker.commit().unwrap();
@@ -89,8 +87,8 @@ fn rejects(policy: &Policy, expect: &Expect, blob: &[u8], kind: ErrorKind) {
 
 #[track_caller]
 fn rejects_given(policy: &Policy, given: Given, expect: &Expect, blob: &[u8], kind: ErrorKind) {
-    for way in WAYS {
-        let world = World::new();
+    for way in ways() {
+        let world = way.world();
         let mut unpacker = begin(&world, policy, way);
         let good = layer().bytes();
         put(&mut unpacker, given, &Expect::blob(sha256(&good)), &good).unwrap();
@@ -102,7 +100,7 @@ fn rejects_given(policy: &Policy, given: Given, expect: &Expect, blob: &[u8], ki
 
 /// Every later call gives the same error, and nothing is left once the unpacker is gone.
 #[track_caller]
-fn assert_spoiled(world: &World, mut unpacker: Unpacker, error: &Error) {
+pub fn assert_spoiled(world: &World, mut unpacker: Unpacker, error: &Error) {
     world.assert_not_exposed("a layer failed");
     let good = tar().file("late", "x").bytes();
     assert_eq!(unpacker.apply(&waiver(), &good[..]).as_ref(), Err(error));
@@ -197,8 +195,8 @@ impl Observer for Changes {
 #[test]
 fn a_file_that_changes_between_the_readings_is_an_error() {
     let blob = tar().add(Entry::file("f", "").body_run([b'x'], 8 << 20)).bytes();
-    for way in WAYS {
-        let world = World::new();
+    for way in ways() {
+        let world = way.world();
         let file = file_of(&blob);
         let observer = Changes(file.try_clone().unwrap(), 7 << 20);
         let mut unpacker = begin(&world, &strict(), way).observer(Box::new(observer));
@@ -214,7 +212,7 @@ fn a_file_is_read_from_its_start_wherever_it_stands() {
     let world = World::new();
     let file = file_of(&blob);
     for expect in [Expect::blob(sha256(&blob)), Expect::diff_id(sha256(&blob)), waiver()] {
-        let mut unpacker = begin(&world, &strict(), WAYS[0]);
+        let mut unpacker = begin(&world, &strict(), ways().next().unwrap());
         unpacker.apply_file(&expect, &file).unwrap();
         unpacker.commit().unwrap();
         world.clear();
@@ -247,8 +245,8 @@ fn a_blob_that_is_cut_short_is_an_error_wherever_it_is_cut() {
             rejects(&container(), &Expect::blob(sha256(&blob)), cut, ErrorKind::DigestMismatch);
             // That the caller claims just these bytes does not help.
             let claimed = Expect::blob(sha256(cut));
-            for way in WAYS {
-                let world = World::new();
+            for way in ways() {
+                let world = way.world();
                 let mut unpacker = begin(&world, &strict(), way);
                 let error = unpacker.apply(&claimed, cut).map(drop).unwrap_err();
                 assert!(matches!(error.kind(), ErrorKind::Truncated | ErrorKind::BadCompression | ErrorKind::BadHeader), "{error}");
@@ -377,8 +375,8 @@ fn a_chain_id_is_the_digest_of_the_text_of_the_chain() {
 
 #[test]
 fn a_commit_without_a_layer_is_an_error() {
-    for way in WAYS {
-        let world = World::new();
+    for way in ways() {
+        let world = way.world();
         let error = begin(&world, &strict(), way).commit().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::LayerCountMismatch);
         world.assert_not_exposed("no layer");
@@ -404,148 +402,6 @@ fn one_failed_layer_spoils_the_unpacker_whatever_it_failed_of() {
     }
 }
 
-/// Gives some bytes of a layer, then fails in its way.
-struct Fails<F>(Vec<u8>, F);
-
-impl<F: FnMut() -> io::Result<usize>> Read for Fails<F> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.0.is_empty() {
-            return self.1();
-        }
-        let len = buffer.len().min(self.0.len()).min(300);
-        buffer[..len].copy_from_slice(&self.0[..len]);
-        self.0.drain(..len);
-        Ok(len)
-    }
-}
-
-/// The start of a layer: a whole entry and a part of the next.
-fn start() -> Vec<u8> {
-    layer().bytes()[..1300].to_vec()
-}
-
-#[test]
-fn an_error_of_the_callers_reader_spoils_and_an_interrupted_read_is_retried() {
-    for way in WAYS {
-        let world = World::new();
-        let mut unpacker = begin(&world, &strict(), way);
-        let reader = Fails(start(), || Err(io::Error::from_raw_os_error(5)));
-        let error = unpacker.apply(&waiver(), reader).map(drop).unwrap_err();
-        assert_eq!((error.kind(), error.errno()), (ErrorKind::Io, Some(5)));
-        assert_spoiled(&world, unpacker, &error);
-
-        let mut unpacker = begin(&world, &strict(), way);
-        let mut interrupted = false;
-        let reader = Fails(start(), move || {
-            interrupted = !interrupted;
-            if interrupted { Err(io::ErrorKind::Interrupted.into()) } else { Ok(0) }
-        });
-        let tail = Fails(layer().bytes()[1300..].to_vec(), || Ok(0));
-        unpacker.apply(&Expect::blob(sha256(&layer().bytes())), reader.chain(tail)).unwrap();
-        unpacker.commit().unwrap();
-        assert_same(&want().tree(), &world.tree().unwrap(), "interrupted");
-    }
-}
-
-#[test]
-fn a_panic_in_the_callers_reader_exposes_nothing_and_spoils() {
-    for way in WAYS {
-        let world = World::new();
-        let mut unpacker = begin(&world, &strict(), way);
-        let reader = Fails(start(), || std::panic::resume_unwind(Box::new("the reader's own")));
-        let panic = catch_unwind(AssertUnwindSafe(|| unpacker.apply(&waiver(), reader).map(drop))).unwrap_err();
-        assert_eq!(panic.downcast_ref(), Some(&"the reader's own"));
-        world.assert_not_exposed("a panic");
-        let error = unpacker.apply(&waiver(), &layer().bytes()[..]).map(drop).unwrap_err();
-        assert_eq!((error.kind(), error.layer()), (ErrorKind::Cancelled, Some(0)));
-        assert_spoiled(&world, unpacker, &error);
-
-        // One that unwinds through the unpacker removes the private directory too.
-        let unwound = catch_unwind(AssertUnwindSafe(|| {
-            let mut unpacker = begin(&world, &strict(), way);
-            let reader = Fails(start(), || std::panic::resume_unwind(Box::new(())));
-            unpacker.apply(&waiver(), reader).map(drop)
-        }));
-        assert!(unwound.is_err());
-        world.assert_not_exposed("a panic");
-        world.assert_outside_untouched("a panic");
-    }
-}
-
-#[test]
-fn a_cancelled_unpack_exposes_nothing() {
-    for way in WAYS {
-        for given in [Given::Stream, Given::File] {
-            let world = World::new();
-            let token = CancelToken::new();
-            let mut unpacker = begin(&world, &strict(), way).cancel(token.clone());
-            put(&mut unpacker, given, &waiver(), &layer().bytes()).unwrap();
-            token.cancel();
-            let error = put(&mut unpacker, given, &waiver(), &layer().bytes()).map(drop).unwrap_err();
-            assert_eq!((error.kind(), error.layer()), (ErrorKind::Cancelled, Some(1)));
-            assert_spoiled(&world, unpacker, &error);
-        }
-    }
-}
-
-/// Cancels when it hears of the first bytes.
-struct Cancels(CancelToken);
-
-impl Observer for Cancels {
-    fn event(&mut self, _: u64, _: &Event) {}
-    fn progress(&mut self, _: &Progress) {
-        self.0.cancel();
-    }
-}
-
-#[test]
-fn a_commit_can_be_cancelled() {
-    for way in WAYS {
-        let world = World::new();
-        let token = CancelToken::new();
-        let mut unpacker = begin(&world, &container(), way).cancel(token.clone());
-        unpacker.apply(&Expect::dangerous_unverified(), tar().dir("d").bytes().as_slice()).unwrap();
-        token.cancel();
-        assert_eq!(unpacker.commit().unwrap_err().kind(), ErrorKind::Cancelled);
-        world.assert_not_exposed("a cancelled commit");
-        assert_eq!(
-            fs::read_dir(world.parent()).unwrap().filter(|e| e.as_ref().unwrap().file_name().to_string_lossy().starts_with('.')).count(),
-            0
-        );
-    }
-}
-
-#[test]
-fn an_unpack_can_be_cancelled_in_the_middle_of_a_file() {
-    let blob = tar().add(Entry::file("f", "").body_run([b'x'], 16 << 20));
-    for way in WAYS {
-        let world = World::new();
-        let token = CancelToken::new();
-        let mut unpacker = begin(&world, &strict(), way).cancel(token.clone()).observer(Box::new(Cancels(token)));
-        let error = unpacker.apply(&waiver(), blob.source().open()).map(drop).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Cancelled);
-        assert_spoiled(&world, unpacker, &error);
-    }
-}
-
-#[test]
-fn a_passed_deadline_is_an_error_that_names_it_and_one_to_come_is_none() {
-    for policy in both() {
-        let late = with(policy.clone(), |policy| policy.limits.deadline = Some(Duration::ZERO));
-        for way in WAYS {
-            for given in [Given::Stream, Given::File] {
-                let world = World::new();
-                let mut unpacker = begin(&world, &late, way);
-                let error = put(&mut unpacker, given, &waiver(), &layer().bytes()).map(drop).unwrap_err();
-                assert_eq!((error.kind(), error.limit().map(|limit| limit.name)), (ErrorKind::DeadlineExceeded, Some("deadline")));
-                assert_spoiled(&world, unpacker, &error);
-            }
-        }
-        let early = with(policy, |policy| policy.limits.deadline = Some(Duration::from_secs(3600)));
-        accepts(&early, &waiver(), &layer().bytes(), &want());
-    }
-}
-
 #[test]
 fn nothing_stands_under_the_final_name_before_the_commit() {
     /// Looks for the final name whenever something happens.
@@ -558,8 +414,8 @@ fn nothing_stands_under_the_final_name_before_the_commit() {
             assert!(fs::symlink_metadata(&self.0).is_err());
         }
     }
-    for way in WAYS {
-        let world = World::new();
+    for way in ways() {
+        let world = way.world();
         let mut unpacker = begin(&world, &strict(), way).observer(Box::new(Looks(world.dest_path())));
         for _ in 0..3 {
             unpacker.apply(&waiver(), tar().file("d/f", "x").source().open()).unwrap();

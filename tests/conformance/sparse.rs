@@ -66,8 +66,8 @@ fn a_sparse_file_of_every_form_has_its_content() {
 #[test]
 fn a_sparse_file_of_every_form_has_its_holes() {
     for (form, layer) in forms() {
-        for way in WAYS {
-            let world = World::new();
+        for way in ways() {
+            let world = way.world();
             run(&world, &strict(), std::slice::from_ref(&layer), way).unwrap();
             let file = File::open(world.dest_path().join("f")).unwrap();
             let meta = file.metadata().unwrap();
@@ -91,8 +91,8 @@ fn a_sparse_file_of_every_form_has_its_holes() {
 
 #[test]
 fn a_sparse_file_that_is_one_hole_has_no_data() {
-    for way in WAYS {
-        let world = World::new();
+    for way in ways() {
+        let world = way.world();
         let layer = tar().add(Entry::gnu_sparse("f", &[(SIZE, 0)], SIZE, ""));
         run(&world, &strict(), &[layer], way).unwrap();
         let meta = world.dest_path().join("f").metadata().unwrap();

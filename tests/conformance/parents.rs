@@ -30,6 +30,7 @@ fn missing_parents_belong_to_the_containers_root() {
         let map = safe_layers::IdMap {
             uids: vec![safe_layers::IdRange { container: 0, host: 5000, count: 10 }],
             gids: vec![safe_layers::IdRange { container: 0, host: 6000, count: 10 }],
+            ..safe_layers::IdMap::default()
         };
         let policy = with(container(), |policy| policy.ownership = safe_layers::Ownership::Map(map));
         let want = tree().owner(5000, 6000).implicit("d").owner(5000, 6000).file("d/f", "x").owner(5003, 6004);
@@ -56,8 +57,8 @@ fn a_symlinked_parent_is_resolved_inside_the_root_and_refused_by_strict() {
 fn a_symlink_to_the_host_leads_back_into_the_root() {
     let world = World::new();
     let target = world.canary("/dir");
-    for way in WAYS {
-        let world = World::new();
+    for way in ways() {
+        let world = way.world();
         let target = world.canary("/dir");
         let layer = tar().symlink("s", &target).file("s/inner", "x").file("s/new", "y");
         run(&world, &container(), &[layer], way).unwrap();
@@ -143,6 +144,25 @@ fn a_directory_that_is_only_passed_through_keeps_its_attributes_and_its_time() {
 }
 
 #[test]
+fn a_directory_keeps_its_owner_and_its_time_whatever_is_done_in_it() {
+    let lower = || tar().add(Entry::dir("d").mode(0o710).mtime(5)).file("d/old", "x").file("d/gone", "x").dir("d/sub").file("f", "y");
+    let want = tree().dir("d").mode(0o710).mtime(5, 0).file("d/old", "x").file("d/gone", "x").dir("d/sub").file("f", "y");
+    gives(&container(), &[lower(), tar().hardlink("d/h", "f")], want.clone().hardlink("d/h", "f"));
+    gives(&container(), &[lower(), tar().symlink("s", "d").file("s/new", "z")], want.clone().symlink("s", "d").file("d/new", "z"));
+    gives(&container(), &[lower(), tar().hardlink("h", "d/old")], want.hardlink("h", "d/old"));
+    let less = tree().dir("d").mode(0o710).mtime(5, 0).file("d/old", "x").file("f", "y");
+    gives(&container(), &[lower(), tar().file("d/.wh.gone", "").file("d/.wh.sub", "")], less.clone());
+    // Here the directory of this layer takes its place.
+    let layer = tar().file("d/.wh.gone", "").file("d/.wh.sub", "").add(Entry::dir("d").mode(0o711).mtime(6));
+    gives(&container(), &[lower(), layer], less.clone().node("d", Kind::Dir, 0o711, 6));
+    if needs_root("another owner") {
+        let lower = tar().add(Entry::dir("d").uid(7).gid(8)).add(Entry::dir("d/e").uid(9).gid(10)).file("d/e/f", "x");
+        let want = tree().dir("d").owner(7, 8).dir("d/e").owner(9, 10).file("d/e/f", "x").file("d/e/g", "y");
+        gives(&container(), &[lower, tar(), tar().file("d/e/g", "y")], want);
+    }
+}
+
+#[test]
 fn in_place_a_directory_that_is_only_passed_through_keeps_its_attributes_and_its_time() {
     let prepare = |root: &Path| {
         fs::create_dir_all(root.join("d/e")).unwrap();
@@ -160,8 +180,8 @@ fn in_place_a_directory_that_is_only_passed_through_keeps_its_attributes_and_its
 
 #[test]
 fn in_place_a_symlink_to_the_outside_leads_back_into_the_root() {
-    for way in WAYS {
-        let world = World::new();
+    for way in ways() {
+        let world = way.world();
         fs::create_dir(world.dest_path()).unwrap();
         symlink(world.canary("/dir"), world.dest_path().join("abs")).unwrap();
         symlink("../canary/dir", world.dest_path().join("up")).unwrap();
@@ -207,7 +227,7 @@ fn a_parent_that_becomes_a_link_between_two_entries_is_followed_anew() {
 /// Tries to write into procfs from a root that is `/`: nothing may be made there, whoever runs this.
 #[test]
 fn a_parent_on_another_mount_is_an_error() {
-    for way in WAYS {
+    for way in ways() {
         for name in ["proc/safe-layers-test", "proc/self/attr/safe-layers-test", "proc/.wh.safe-layers-test"] {
             let policy = way.policy(&container());
             let mut unpacker = Unpacker::in_place(open_root(Path::new("/")), policy).unwrap().threads(way.threads());
@@ -223,8 +243,8 @@ fn a_link_into_another_mount_and_the_removal_of_one_are_errors() {
     if !needs_root("a mount") {
         return;
     }
-    for way in WAYS {
-        let world = World::new();
+    for way in ways() {
+        let world = way.world();
         let mount = world.dest_path().join("d/m");
         fs::create_dir_all(&mount).unwrap();
         let Some(mounted) = Mounted::new("tmpfs", &mount) else {

@@ -74,8 +74,8 @@ fn owner_time_and_mode_of_a_link_do_not_reach_its_target() {
 
 #[test]
 fn the_attributes_of_a_link_to_the_host_do_not_reach_the_host() {
-    for way in WAYS {
-        let world = World::new();
+    for way in ways() {
+        let world = way.world();
         let link = |name, target: String| Entry::symlink(name, target).mode(0o4777).mtime(5).pax("SCHILY.xattr.user.k", "v");
         let layer = tar().add(link("f", world.canary("/file"))).add(link("d", world.canary("/dir"))).add(link("e", world.canary("/exec")));
         run(&world, &container(), &[layer], way).unwrap();

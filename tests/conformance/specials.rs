@@ -1,6 +1,6 @@
 //! §8 Devices, FIFOs, others.
 
-use safe_layers::{Devices, ErrorKind, Fifos, Policy, Reason, UnknownTypes};
+use safe_layers::{Devices, ErrorKind, Fifos, Hardlinks, Policy, Reason, UnknownTypes};
 
 use crate::check::*;
 
@@ -26,6 +26,18 @@ fn a_device_is_made_with_its_numbers_where_the_policy_says_so() {
         gives(&create(), &[layer], want.owner(7, 8)).events(&[]);
         // A block device 0:0 is no whiteout.
         gives(&create(), &[tar().add(Entry::block("b", 0, 0))], tree().node("b", Kind::Block(0), 0o644, TIME));
+    }
+}
+
+#[test]
+fn a_device_is_linked_where_the_policy_makes_devices() {
+    if needs_root("a device") {
+        let node = |want: Want| want.node("c", Kind::Char(rustix::fs::makedev(1, 3)), 0o666, 5).owner(7, 8);
+        let device = || tar().add(Entry::char("c", 1, 3).mode(0o666).mtime(5).uid(7).gid(8));
+        gives(&create(), &[device().hardlink("h", "c")], node(tree()).hardlink("h", "c"));
+        gives(&create(), &[device(), tar().hardlink("h", "c")], node(tree()).hardlink("h", "c"));
+        let in_layer = with(create(), |policy| policy.hardlinks = Hardlinks::InLayer);
+        refuses(&in_layer, &[device().hardlink("h", "c")], ErrorKind::HardlinkToSpecial, (1, "h"));
     }
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use safe_layers::{Devices, Hardlinks, Reason};
+use safe_layers::{Devices, Hardlinks, Reason, UnknownTypes};
 
 use crate::check::*;
 
@@ -15,6 +15,21 @@ fn a_directory_over_a_directory_takes_attributes_and_keeps_what_is_in_it() {
         let upper = tar().add(Entry::dir("d").mode(0o750).mtime(4).pax("SCHILY.xattr.user.both", "2").pax("SCHILY.xattr.user.new", "2"));
         let want = tree().node("d", Kind::Dir, 0o750, 4).xattr("user.both", "2").xattr("user.new", "2").file("d/f", "x");
         gives(&policy, &[lower.file("d/f", "x"), upper], want);
+    }
+}
+
+#[test]
+fn a_directory_loses_the_acls_of_the_lower_one() {
+    let default = acl(&[(1, 7), (4, 7), (32, 7)]);
+    let entry = |value: Option<&[u8]>| match value {
+        Some(value) => Entry::dir("d").pax("SCHILY.xattr.system.posix_acl_default", value),
+        None => Entry::dir("d"),
+    };
+    for policy in both() {
+        let layers = [tar().add(entry(Some(&default))).file("d/f", "x"), tar().add(entry(None)).file("d/g", "y")];
+        gives(&policy, &layers, tree().dir("d").file("d/f", "x").file("d/g", "y"));
+        let layers = [tar().add(entry(None)).file("d/f", "x"), tar().add(entry(Some(&default))).file("d/g", "y")];
+        gives(&policy, &layers, tree().dir("d").xattr("system.posix_acl_default", &default).file("d/f", "x").file("d/g", "y"));
     }
 }
 
@@ -68,8 +83,8 @@ fn a_file_replaces_a_symlink_and_does_not_follow_it() {
 
 #[test]
 fn a_file_replaces_a_symlink_to_the_host_and_does_not_follow_it() {
-    for way in WAYS {
-        let world = World::new();
+    for way in ways() {
+        let world = way.world();
         let lower = tar().symlink("s", world.canary("/secret")).symlink("d", world.canary("/dir"));
         let upper = tar().file("s", "new").dir("d").file("d/inner", "new");
         run(&world, &container(), &[lower, upper], way).unwrap();
@@ -101,6 +116,17 @@ fn a_skipped_entry_leaves_what_stands_at_its_path() {
 }
 
 #[test]
+fn a_skipped_entry_of_an_unknown_type_leaves_what_stands_at_its_path_and_its_hardlinks_are_skipped() {
+    for policy in both() {
+        let policy = with(policy, |policy| policy.unknown_types = UnknownTypes::Skip);
+        let upper = || tar().add(Entry::of(b'Z', "n").body("body"));
+        gives(&policy, &[tar().file("n", "old"), upper()], tree().file("n", "old")).events(&[(Reason::UnknownTypeSkipped, 1)]);
+        let events = [(Reason::UnknownTypeSkipped, 1), (Reason::HardlinkToSkipped, 1)];
+        gives(&policy, &[tar().file("h", "old"), upper().hardlink("h", "n")], tree().file("h", "old")).events(&events);
+    }
+}
+
+#[test]
 fn a_hardlink_to_a_skipped_entry_is_skipped_wherever_it_stands() {
     let events = [(Reason::DeviceSkipped, 1), (Reason::HardlinkToSkipped, 1)];
     let layer = tar().add(Entry::block("dev", 7, 1)).hardlink("h", "dev");
@@ -128,8 +154,8 @@ fn an_entry_that_takes_the_name_of_a_skipped_one_can_be_linked() {
 
 #[test]
 fn removal_does_not_follow_links() {
-    for way in WAYS {
-        let world = World::new();
+    for way in ways() {
+        let world = way.world();
         fs::create_dir_all(world.dest_path().join("d/e")).unwrap();
         for (link, target) in [("d/s", "../../canary"), ("d/e/s", "../../../canary/dir")] {
             symlink(target, world.dest_path().join(link)).unwrap();

@@ -1,4 +1,6 @@
-//! The rules of applying a layer: every one a named claim, with a valid and an invalid twin, on both resolvers and with one thread and two.
+//! The conformance suite: every rule of applying a layer as a table of layers and the tree they give, with a valid and an invalid twin.
+//!
+//! A case runs with both resolvers, one thread and four, on ext4 and on tmpfs, and as overlays that are mounted: all must agree.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,13 +18,21 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../../examples/unpack/main.rs"]
+mod unpack;
 
 mod check;
+mod compat;
+mod dialects;
 mod forms;
 mod hardlinks;
+mod interrupted;
+mod layered;
 mod metadata;
 mod names;
+mod owners;
 mod parents;
+mod pax;
 mod replacement;
 mod sparse;
 mod specials;
@@ -30,4 +40,6 @@ mod stacks;
 mod staging;
 mod symlinks;
 mod trust;
+mod umask;
 mod whiteouts;
+mod xattrs;

@@ -52,10 +52,23 @@ fn an_xattr_that_controls_an_overlay_is_dropped_in_the_other_spelling_too() {
 }
 
 #[test]
+fn an_xattr_that_controls_an_overlay_is_dropped_from_what_has_no_xattrs_too() {
+    for (entry, want) in [(Entry::symlink("n", "t"), tree().symlink("n", "t")), (Entry::fifo("n"), tree().fifo("n"))] {
+        for name in ["trusted.overlay.whiteout", "user.overlay.whiteout"] {
+            let layer = tar().add(entry.clone().pax(format!("SCHILY.xattr.{name}"), "y"));
+            gives(&container(), &[layer], want.clone()).events(&[(Reason::XattrDropped, 1)]);
+        }
+    }
+    // The header of a hardlink is not that of its inode.
+    let layer = tar().file("f", "x").add(Entry::hardlink("h", "f").pax("SCHILY.xattr.trusted.overlay.redirect", "/etc"));
+    gives(&container(), &[layer], tree().file("f", "x").hardlink("h", "f"));
+}
+
+#[test]
 fn in_place_use_cannot_be_undone_and_says_so() {
     for policy in both() {
-        for way in WAYS {
-            let world = World::new();
+        for way in ways() {
+            let world = way.world();
             std::fs::create_dir(world.dest_path()).unwrap();
             let error = run_in_place(&world, &policy, &[tar().file("f", "x").file("../g", "y")], way).unwrap_err();
             assert_eq!((error.kind(), error.partially_applied()), (ErrorKind::PathTraversal, true));

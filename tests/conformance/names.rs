@@ -115,6 +115,26 @@ fn an_empty_name_is_an_error_on_anything_but_a_directory() {
 }
 
 #[test]
+fn a_file_with_the_name_of_the_root_is_an_error_and_a_directory_without_a_name_is_the_root() {
+    for policy in both() {
+        for name in [".", "/.", "././"] {
+            refuses(&policy, &[tar().add(Entry::file(name, ""))], ErrorKind::RootReplaced, (0, name));
+        }
+        gives(&policy, &[tar().add(Entry::dir("").mode(0o711))], tree().dir("").mode(0o711));
+    }
+}
+
+#[test]
+fn a_path_deeper_than_the_limit_is_an_error_that_names_it() {
+    for policy in both() {
+        let policy = with(policy, |policy| policy.limits.depth = 3);
+        gives(&policy, &[tar().dir("a").dir("a/b").dir("a/b/c")], tree().dir("a").dir("a/b").dir("a/b/c"));
+        let error = refuses(&policy, &[tar().dir("a").dir("a/b").dir("a/b/c/d")], ErrorKind::LimitExceeded, (2, "a/b/c/d"));
+        assert_eq!(error.limit().map(|limit| (limit.name, limit.value)), Some(("depth", 3)));
+    }
+}
+
+#[test]
 fn the_root_entry_gives_the_root_its_attributes() {
     for policy in both() {
         for name in [".", "./", "/"] {
@@ -169,6 +189,15 @@ fn a_trailing_slash_makes_an_old_style_entry_a_directory() {
         let entry = || Entry::of(0, "d/").v7().mode(0o755);
         gives(&policy, &[tar().add(entry()).add(Entry::of(0, "f").v7())], tree().dir("d").file("f", ""));
         refuses(&policy, &[tar().add(entry().body("x"))], ErrorKind::TypeConflict, (0, "d"));
+    }
+}
+
+#[test]
+fn an_old_style_directory_is_one_in_every_dialect() {
+    for policy in both() {
+        for entry in [Entry::of(0, "d/"), Entry::of(0, "d/").gnu(), Entry::of(0, "d/").v7()] {
+            gives(&policy, &[tar().add(entry.mode(0o755))], tree().dir("d")).events(&[]);
+        }
     }
 }
 

@@ -1,0 +1,67 @@
+//! What is too long, too privileged or too destructive for `cargo test`.
+//!
+//! ```text
+//! cargo xtask torture                 everything, in full; as root; hours
+//! cargo xtask torture --short         a part of each, minutes: what CI runs
+//! cargo xtask torture races kills     some of it
+//! cargo xtask torture --write         enters the counts in docs/EVIDENCE.md
+//! ```
+//!
+//! Each part counts its cases and the violations it saw, and has controls: a planted fault that it must see. A violation, or a
+//! control that does not fire, is a failure.
+
+mod evidence;
+mod run;
+
+use std::process::ExitCode;
+
+use evidence::{Counts, Section};
+use run::{Extent, Settings};
+
+/// The parts, in the order they run.
+const SECTIONS: &[Section] = &[];
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match words.split_first() {
+        Some((command, rest)) if command == "torture" => torture(rest),
+        _ => {
+            eprintln!("usage: cargo xtask torture [--short] [--write] [PART...]; parts: {}", names());
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn names() -> String {
+    SECTIONS.iter().map(|section| section.name).collect::<Vec<_>>().join(" ")
+}
+
+fn torture(words: &[String]) -> ExitCode {
+    let (options, parts): (Vec<_>, Vec<_>) = words.iter().partition(|word| word.starts_with("--"));
+    let unknown = options.iter().find(|option| !["--short", "--write"].contains(&option.as_str()));
+    let missing = parts.iter().find(|part| !SECTIONS.iter().any(|section| section.name == ***part));
+    if let Some(word) = unknown.or(missing) {
+        eprintln!("no such option or part: {word}; parts: {}", names());
+        return ExitCode::from(2);
+    }
+    let extent = if options.iter().any(|option| *option == "--short") { Extent::Short } else { Extent::Full };
+    let mut failed = Vec::new();
+    for section in SECTIONS.iter().filter(|section| parts.is_empty() || parts.iter().any(|part| *part == section.name)) {
+        println!("==== {}: {}", section.name, section.title);
+        let began = std::time::Instant::now();
+        let counts: Counts = (section.run)(&Settings { extent });
+        print!("{}", counts.lines());
+        println!("---- {} s", began.elapsed().as_secs());
+        if counts.failed() {
+            failed.push(section.name);
+        }
+        if options.iter().any(|option| *option == "--write") {
+            evidence::write(section, extent, &counts, began.elapsed());
+        }
+    }
+    if failed.is_empty() {
+        return ExitCode::SUCCESS;
+    }
+    eprintln!("FAILED: {}", failed.join(" "));
+    ExitCode::FAILURE
+}

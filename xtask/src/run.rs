@@ -1,0 +1,99 @@
+//! What every part needs: how much to do, the program under test, filesystems of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+/// How much is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// What fits into a run of all checks.
+    Short,
+    Full,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    pub extent: Extent,
+}
+
+impl Settings {
+    /// Gives the number for this extent.
+    pub fn pick(&self, short: u64, full: u64) -> u64 {
+        match self.extent {
+            Extent::Short => short,
+            Extent::Full => full,
+        }
+    }
+}
+
+/// The root of the repository.
+pub fn repository() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// The program `examples/unpack`, built once.
+pub fn unpack_program() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--release", "--example", "unpack", "--message-format=json-render-diagnostics"]);
+        let output = build.current_dir(repository()).stderr(Stdio::inherit()).output().expect("cargo");
+        assert!(output.status.success(), "examples/unpack does not build");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let executables = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let program = executables.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).last();
+        program.expect("cargo names the program")
+    })
+}
+
+/// A filesystem of its own in an image file, mounted, gone with the value.
+pub struct Mounted {
+    dir: tempfile::TempDir,
+}
+
+impl Mounted {
+    /// Makes and mounts an `ext4` or `xfs` image of `megabytes`, or a `tmpfs` of that size. Needs root.
+    pub fn new(kind: &str, megabytes: u64) -> Self {
+        let dir = tempfile::Builder::new().prefix("safe-layers-torture-").tempdir().expect("a temporary directory");
+        let mounted = Self { dir };
+        std::fs::create_dir(mounted.path()).expect("a mount point");
+        if kind == "tmpfs" {
+            done(Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={megabytes}m"), "none"]).arg(mounted.path()));
+            return mounted;
+        }
+        let image = mounted.image();
+        std::fs::File::create(&image).and_then(|file| file.set_len(megabytes << 20)).expect("an image");
+        done(Command::new(format!("mkfs.{kind}")).arg("-q").arg(&image));
+        mounted.mount();
+        mounted
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.dir.path().join("fs")
+    }
+
+    pub fn image(&self) -> PathBuf {
+        self.dir.path().join("image")
+    }
+
+    pub fn mount(&self) {
+        done(Command::new("mount").args(["-o", "loop"]).arg(self.image()).arg(self.path()));
+    }
+
+    pub fn unmount(&self) {
+        done(Command::new("umount").arg(self.path()));
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        Command::new("umount").arg("-l").arg(self.path()).stderr(Stdio::null()).status().ok();
+    }
+}
+
+/// Runs a command that must succeed.
+pub fn done(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
