@@ -115,10 +115,18 @@ fn place(path: &str, entries: &BTreeSet<String>, kind: &str) -> String {
 }
 
 fn allows(allowed: &Allowed, what: &[&str; 6]) -> bool {
-    allowed.patterns.iter().zip(what).all(|(pattern, value)| match pattern.strip_suffix('*') {
-        Some(start) => value.starts_with(start),
-        None => pattern == value,
-    })
+    allowed.patterns.iter().zip(what).all(|(pattern, value)| fits(pattern, value))
+}
+
+/// A `*` stands for anything, at either end.
+fn fits(pattern: &str, value: &str) -> bool {
+    match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
+        (Some(""), _) => true,
+        (Some(end), None) => value.ends_with(end),
+        (None, Some(start)) => value.starts_with(start),
+        (Some(end), Some(_)) => value.contains(end.trim_end_matches('*')),
+        (None, None) => pattern == value,
+    }
 }
 
 #[cfg(test)]
@@ -154,6 +162,16 @@ mod tests {
             assert_eq!(compare(ours, theirs, "").0, ExitCode::FAILURE);
         }
         assert!(compare("a\ttype=file\n", "", "").1.contains("a: type: here file, there -"));
+    }
+
+    #[test]
+    fn a_pattern_may_be_open_at_either_end() {
+        for (pattern, open) in
+            [("*", true), ("a*", true), ("*c", true), ("*b*", true), ("abc", true), ("b*", false), ("*b", false), ("ab", false)]
+        {
+            assert_eq!(fits(pattern, "abc"), open, "{pattern}");
+        }
+        assert!(fits("*", "") && !fits("*a*", ""));
     }
 
     #[test]

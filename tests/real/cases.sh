@@ -10,7 +10,7 @@ run_cases() { # DIR
   done < <(cd "$1" && find . -name 0.tar -printf '%h\n' | sed 's|^\./||' | sort)
   [ ${#case_names[@]} != 0 ] || die "no cases in $1"
   cases_layout "$1"
-  start_containerd || { skip "cases" "containerd does not start: $(last_line "$work/containerd.log")"; exit 0; }
+  start_containerd || { may_lack cases "containerd does not start: $(last_line "$work/containerd.log")"; exit 0; }
   import_layout "$work/layout"
   local pids=()
   mkdir "$work/lists"
@@ -100,7 +100,8 @@ peer() { # NAME PEER COMMAND...
 judge() { # NAME PEER OUTCOME OURS THEIRS
   local rules details
   "$bin/manifest" diff "$2" "$1" "$home/entries" "$here/differences.txt" "$4" "$5" > "$home/diff" || true
-  sed -i -e '$d' -e 's/^DIFFERENT /? /' -e 's/^ALLOWED //' "$home/diff"
+  # A few cases have the name of a temporary directory in them.
+  sed -i -e '$d' -e 's/^DIFFERENT /? /' -e 's/^ALLOWED //' -e 's/safe-layers-test-[0-9A-Za-z]*/TEMPORARY/g' "$home/diff"
   if [ ! -s "$home/diff" ]; then
     printf '%s\t%s\tagrees\n' "$1" "$2"
     return

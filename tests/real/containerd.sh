@@ -62,8 +62,7 @@ mount_native() { # TAG MANIFEST CHAIN DIR; `images mount` of ctr 1.6 knows no ot
   local mount
   mkdir -p "$4"
   ctl snapshots unpack --snapshotter native "$2" || return 1
-  ctl snapshots --snapshotter native view "$4" "$3" || return 1
-  mount=$(ctl snapshots --snapshotter native mounts "$4" "$4")
+  mount=$(ctl snapshots --snapshotter native view --target "$4" "$4" "$3") || return 1
   [[ $mount =~ ^mount\ -t\ bind\ ([^ ]+)\  ]] || return 1
   mount --bind -o ro "${BASH_REMATCH[1]}" "$4"
 }

@@ -85,7 +85,7 @@ with_umoci() {
 
 with_containerd() {
   local snapshotter image_words
-  start_containerd || { skip containerd "$(last_line "$work/containerd.log")"; return; }
+  start_containerd || { may_lack containerd "$(last_line "$work/containerd.log")"; return; }
   import_layout "$image/layout"
   read -ra image_words < "$image/layers/image"
   for snapshotter in overlayfs native; do
@@ -149,6 +149,7 @@ the_cases() {
     return
   fi
   [ -z "$update" ] || mount --bind "$here" "$here"
+  in_memory
   only_work_is_writable
   began=$(date +%s)
   run_cases "$cases"
@@ -160,7 +161,7 @@ the_cases() {
 
 if [ "${1:-}" != --inside ]; then
   arguments "$@"
-  need tar bsdtar gzip python3 umoci containerd ctr
+  need tar bsdtar gzip python3 setfattr umoci containerd ctr
   [[ " $* " = *" --update "* ]] || table_is_true
   build
   in_namespace "$@"
