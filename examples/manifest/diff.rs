@@ -30,7 +30,7 @@ pub(crate) fn parse_allowed(text: &str) -> io::Result<Vec<Allowed>> {
         .collect()
 }
 
-/// Compares, tells about it and fails on a difference that the table does not allow.
+/// Compares, tells of each difference with the rule that allows it, and fails on a difference that the table does not allow.
 ///
 /// Devices are left out and counted: the policy skips them.
 pub(crate) fn diff(
@@ -48,18 +48,22 @@ pub(crate) fn diff(
     let mut by_rule = BTreeMap::<&str, u64>::new();
     let mut refused = 0_u64;
     for path in &paths {
-        for (field, our, their) in differences(ours.get(path), theirs.get(path)) {
-            let what = [about.peer, about.archive, place(path, entries), field, our, their];
-            match allowed.iter().find(|allowed| allows(allowed, &what)) {
+        let (our_fields, their_fields) = (ours.get(path), theirs.get(path));
+        let place = place(path, entries, kind(our_fields.or(their_fields)));
+        for (field, our, their) in differences(our_fields, their_fields) {
+            let what = [about.peer, about.archive, &place, field, our, their];
+            let verdict = match allowed.iter().find(|allowed| allows(allowed, &what)) {
                 Some(allowed) => {
                     let count = by_rule.entry(&allowed.rule).or_insert(0);
                     *count = count.saturating_add(1);
+                    format!("ALLOWED {}", allowed.rule)
                 }
                 None => {
                     refused = refused.saturating_add(1);
-                    writeln!(out, "DIFFERENT {}: {path}: {field}: here {our}, there {their}", about.peer)?;
+                    "DIFFERENT".to_owned()
                 }
-            }
+            };
+            writeln!(out, "{verdict} {}: {path}: {field}: here {our}, there {their}", about.peer)?;
         }
     }
     let count = by_rule.values().copied().fold(0, u64::saturating_add);
@@ -88,7 +92,6 @@ fn parse(list: &str) -> BTreeMap<&str, Fields<'_>> {
 /// Gives each field that differs; a path or a field that one side lacks is `-` there.
 fn differences<'a>(ours: Option<&Fields<'a>>, theirs: Option<&Fields<'a>>) -> Vec<(&'a str, &'a str, &'a str)> {
     let (Some(ours), Some(theirs)) = (ours, theirs) else {
-        let kind = |fields: Option<&Fields<'a>>| fields.and_then(|fields| fields.get("type")).copied().unwrap_or("-");
         return vec![("type", kind(ours), kind(theirs))];
     };
     let fields: BTreeSet<_> = ours.keys().chain(theirs.keys()).copied().collect();
@@ -97,13 +100,17 @@ fn differences<'a>(ours: Option<&Fields<'a>>, theirs: Option<&Fields<'a>>) -> Ve
     all.filter(|(_, our, their)| our != their).collect()
 }
 
-/// Whether the archive has an entry for the path: `entry` or `implicit`, and for the tree itself `root` or `implicit-root`.
-fn place(path: &str, entries: &BTreeSet<String>) -> &'static str {
+fn kind<'a>(fields: Option<&Fields<'a>>) -> &'a str {
+    fields.and_then(|fields| fields.get("type")).copied().unwrap_or("-")
+}
+
+/// Whether the archive has an entry for the path: `entry/TYPE` or `implicit/TYPE`, and for the tree itself `root` or `implicit-root`.
+fn place(path: &str, entries: &BTreeSet<String>, kind: &str) -> String {
     match (path, entries.contains(path)) {
-        (".", true) => "root",
-        (".", false) => "implicit-root",
-        (_, true) => "entry",
-        (_, false) => "implicit",
+        (".", true) => "root".to_owned(),
+        (".", false) => "implicit-root".to_owned(),
+        (_, true) => format!("entry/{kind}"),
+        (_, false) => format!("implicit/{kind}"),
     }
 }
 
@@ -134,9 +141,10 @@ mod tests {
         let root = "§1 gnutar * implicit-root mtime 0.000000000 *\n";
         let (code, out) = compare(OURS, THEIRS, root);
         assert_eq!(code, ExitCode::FAILURE);
-        assert_eq!(out.lines().next(), Some("DIFFERENT gnutar: a: mode: here 0644, there 0600"));
+        let told = ["ALLOWED §1 gnutar: .: mtime: here 0.000000000, there 9.000000000", "DIFFERENT gnutar: a: mode: here 0644, there 0600"];
+        assert_eq!(out.lines().take(2).collect::<Vec<_>>(), told);
         assert!(out.ends_with("deb / gnutar: 2 compared, 1 allowed differences (§1 1), 1 devices left out, 1 not allowed\n"), "{out}");
-        let (code, _) = compare(OURS, THEIRS, &format!("{root}§9 * d* entry mode 0644 0600 # why\n"));
+        let (code, _) = compare(OURS, THEIRS, &format!("{root}§9 * d* entry/file mode 0644 0600 # why\n"));
         assert_eq!(code, ExitCode::SUCCESS);
     }
 

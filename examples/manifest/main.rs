@@ -5,7 +5,7 @@
 //! manifest diff PEER ARCHIVE ENTRIES ALLOWED OURS THEIRS
 //! ```
 //!
-//! `tests/real/compare.sh` holds `examples/unpack` to GNU tar and bsdtar with it. It reads trees by path, as a tool for people
+//! The scripts in `tests/real` hold `examples/unpack` to other unpackers with it. It reads trees by path, as a tool for people
 //! may who own the tree; the library never does.
 
 mod diff;

@@ -2,7 +2,7 @@
 # Real input: unpacks what Debian, crates.io and npm publish with examples/unpack, GNU tar and bsdtar, and compares the trees
 # (type, mode, owner, size, sha256, link target, hardlink groups, link count, mtime to the nanosecond, xattrs).
 #
-# Only the differences of differences.txt are allowed; differences.md says why. Needs root, for owners and setuid bits.
+# Only the differences of differences.txt are allowed; docs/DIVERGENCES.md says why. Needs root, for owners and setuid bits.
 # What a registry does not give is skipped with the reason. Writes to one temporary directory and the caches of apt and cargo.
 set -euo pipefail
 umask 022
