@@ -17,6 +17,7 @@ mod evidence;
 mod faults;
 mod kills;
 mod naive;
+mod power;
 mod run;
 #[path = "../../tests/common/snapshot.rs"]
 #[allow(dead_code)]
@@ -41,6 +42,12 @@ const SECTIONS: &[Section] = &[
         title: "Killed at any system call, a run leaves no tree or the exact one; the next run is exact and nothing stays behind.",
         guarantees: "G4, G6, G13",
         run: kills::run,
+    },
+    Section {
+        name: "power",
+        title: "Power lost at any system call of a durable run leaves no tree or the exact one; once acknowledged it is there.",
+        guarantees: "G4, G5, G6",
+        run: power::run_all,
     },
 ];
 
