@@ -94,7 +94,7 @@ fn judge(job: Job, layers: &Layers, reference: &Reference, case: &Case, ran: &sw
     let left = !leftovers(&place.dir()).is_empty();
     match (aftermath(job, layers, reference, place)?, ran.status) {
         // To try again is right, and the kernel never does so for ever.
-        (Aftermath::Absent, None) if case.error == "EINTR" && case.for_ever => Ok("interrupted for ever, tried for ever"),
+        (_, None) if case.error == "EINTR" && case.for_ever => Ok("interrupted for ever, tried for ever"),
         (_, None) => Err(format!("hangs: {ran:?}")),
         (Aftermath::Complete, _) => Ok("an error after the exact tree was there"),
         (Aftermath::Absent, _) if panicked => Ok("given up by the standard library"),

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use super::{Job, Layers, Place};
@@ -47,11 +47,6 @@ pub fn run_for(longest: Duration, words: &[String], scratch: &Path) -> Ran {
         .stdin(Stdio::null())
         .stdout(File::create(&out).expect("a file"))
         .stderr(File::create(&err).expect("a file"));
-    ran(command.process_group(0), &out, &err, longest)
-}
-
-/// Runs a command that writes to these files and is the leader of a process group.
-fn ran(command: &mut Command, out: &Path, err: &Path, longest: Duration) -> Ran {
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let began = Instant::now();
     let status = loop {
@@ -59,15 +54,27 @@ fn ran(command: &mut Command, out: &Path, err: &Path, longest: Duration) -> Ran 
             break Some(status);
         }
         if began.elapsed() > longest {
-            let group = rustix::process::Pid::from_child(&child);
-            rustix::process::kill_process_group(group, rustix::process::Signal::KILL).ok();
+            end(&child);
             child.wait().expect("a child");
             break None;
         }
         std::thread::sleep(Duration::from_micros(if began.elapsed().as_millis() < 100 { 300 } else { 5000 }));
     };
-    let read = |path: &Path| String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned();
-    Ran { status, out: read(out), err: read(err) }
+    let read = |path: &PathBuf| String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned();
+    Ran { status, out: read(&out), err: read(&err) }
+}
+
+/// Ends what strace runs, so that strace ends after it: a program that is still dying holds its locks.
+fn end(child: &Child) {
+    let id = child.id();
+    let below = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
+    let mut pids: Vec<i32> = below.split_whitespace().filter_map(|pid| pid.parse().ok()).collect();
+    if pids.is_empty() {
+        pids.extend(i32::try_from(id));
+    }
+    for pid in pids.into_iter().filter_map(rustix::process::Pid::from_raw) {
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).ok();
+    }
 }
 
 /// Puts strace before the words; the trace goes to a file in `scratch`.
