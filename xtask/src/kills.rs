@@ -68,6 +68,9 @@ fn judge(job: Job, layers: &Layers, reference: &Reference, ran: &sweep::Ran, pla
     }
 }
 
+/// How a tree that is not exact is told of.
+pub const PARTIAL: &str = "a partial tree under the final name";
+
 /// What stood under the final name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Aftermath {
@@ -79,7 +82,7 @@ pub enum Aftermath {
 pub fn aftermath(job: Job, layers: &Layers, reference: &Reference, place: &Place) -> Result<Aftermath, String> {
     let found = tree(&place.dir());
     match &found {
-        Some(found) => same(reference, found, "a partial tree under the final name")?,
+        Some(found) => same(reference, found, PARTIAL)?,
         None => again(job, layers, reference, place)?,
     }
     let left = leftovers(&place.dir());

@@ -2,11 +2,12 @@
 
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::evidence::Counts;
+use crate::kills::{Aftermath, PARTIAL, aftermath};
 use crate::run::{Mounted, Settings};
-use crate::sweep::{self, Job, Layers, Place, Point, Reference, Tally, leftovers, points, run, thin, traced, tree};
+use crate::sweep::{Job, Layers, Place, Point, Reference, Tally, leftovers, points, run, thin, traced};
 
 const FILESYSTEMS: [&str; 2] = ["ext4", "xfs"];
 const MEGABYTES: u64 = 320;
@@ -24,8 +25,6 @@ enum Loss {
 
 const LOSSES: [Loss; 3] = [Loss::AtOnce, Loss::AfterTheJournal, Loss::AfterAnothersSync];
 
-/// What a tree can be after it.
-const TORN: &str = "a torn tree under the final name";
 const GONE: &str = "acknowledged, and gone";
 
 /// When the power goes: at a call, or after the program has ended.
@@ -54,7 +53,7 @@ pub fn run_all(settings: &Settings) -> Counts {
         counts.row(&what, tally.tried(), tally.violations.len() as u64);
         counts.note(format!("{kind}: {}.", tally.spread()));
         let seen = |what: &str| control.violations.iter().filter(|violation| violation.starts_with(what)).count() as u64;
-        counts.control(format!("a torn tree, after the end (not durable, {kind})"), control.tried(), seen(TORN));
+        counts.control(format!("a torn tree, after the end (not durable, {kind})"), control.tried(), seen(PARTIAL));
         counts.note(format!("{kind}, not durable: {} of {} trees were acknowledged and gone.", seen(GONE), control.tried()));
     }
     counts
@@ -89,23 +88,22 @@ fn cases(all: Vec<Case>, settings: &Settings) -> Vec<Case> {
 
 /// A filesystem that loses its power.
 struct Disk {
+    // Before the filesystem goes.
+    place: Place,
     mounted: Mounted,
-    scratch: Place,
 }
 
 impl Disk {
     fn new(kind: &str) -> Self {
-        Self { mounted: Mounted::new(kind, MEGABYTES), scratch: Place::new() }
-    }
-
-    fn place(&self) -> PathBuf {
-        self.mounted.path().join("place")
+        let mounted = Mounted::new(kind, MEGABYTES);
+        Self { place: Place::within(&mounted.path()), mounted }
     }
 
     fn try_case(&self, case: &Case, layers: &Layers, reference: &Reference) -> Result<&'static str, String> {
-        self.prepare();
-        let scratch = self.scratch.scratch();
-        let words = case.job.words(layers, &self.place(), false);
+        let (place, scratch) = (&self.place, self.place.scratch());
+        place.clear();
+        rustix::fs::syncfs(File::open(place.dir()).expect("a directory")).expect("syncfs");
+        let words = case.job.words(layers, &place.dir(), false);
         let ran = match &case.at {
             None => run(&words, scratch),
             Some(Point { call, number }) => {
@@ -117,17 +115,14 @@ impl Disk {
             return Err(format!("neither killed nor done: {ran:?}"));
         }
         self.lose_power(case.loss);
-        self.look(case.job, &ran, layers, reference)
-    }
-
-    /// An empty directory to unpack in, on the disk.
-    fn prepare(&self) {
-        let place = self.place();
-        if place.exists() {
-            std::fs::remove_dir_all(&place).expect("the last tree");
+        let left = !leftovers(&place.dir()).is_empty();
+        match (aftermath(case.job, layers, reference, place)?, ran.succeeded()) {
+            (Aftermath::Absent, true) => Err(GONE.to_owned()),
+            (Aftermath::Complete, true) => Ok("acknowledged, complete"),
+            (Aftermath::Complete, false) => Ok("killed, complete"),
+            (Aftermath::Absent, false) if left => Ok("killed, absent, a leftover"),
+            (Aftermath::Absent, false) => Ok("killed, absent"),
         }
-        std::fs::create_dir(&place).expect("a directory");
-        rustix::fs::syncfs(File::open(&place).expect("a directory")).expect("syncfs");
     }
 
     fn lose_power(&self, loss: Loss) {
@@ -138,32 +133,6 @@ impl Disk {
         shut_down(&self.mounted.path(), if loss == Loss::AfterTheJournal { LOGFLUSH } else { NOLOGFLUSH });
         self.mounted.unmount();
         self.mounted.mount();
-    }
-
-    /// Absent or exact, and exact if the program had said so; then the next run is exact and nothing is left.
-    fn look(&self, job: Job, ran: &sweep::Ran, layers: &Layers, reference: &Reference) -> Result<&'static str, String> {
-        let outcome = match tree(&self.place()) {
-            Some(found) => {
-                let diff = reference.tree.diff(&found);
-                if !diff.is_empty() {
-                    return Err(format!("{TORN}:\n{diff}"));
-                }
-                if ran.succeeded() { "acknowledged, complete" } else { "killed, complete" }
-            }
-            None if ran.succeeded() => return Err(GONE.to_owned()),
-            None if leftovers(&self.place()).is_empty() => "killed, absent",
-            None => "killed, absent, a leftover",
-        };
-        if !outcome.ends_with("complete") {
-            let again = run(&job.words(layers, &self.place(), true), self.scratch.scratch());
-            let found = tree(&self.place()).filter(|_| again.succeeded()).ok_or(format!("the next run fails: {again:?}"))?;
-            let diff = reference.tree.diff(&found);
-            if !diff.is_empty() {
-                return Err(format!("the next run's tree is another:\n{diff}"));
-            }
-        }
-        let left = leftovers(&self.place());
-        if left.is_empty() { Ok(outcome) } else { Err(format!("left for ever: {left:?}")) }
     }
 }
 

@@ -108,34 +108,42 @@ impl Job {
     }
 }
 
-/// Two directories in memory: one to unpack in, one for what is said.
+/// Two directories: one to unpack in, and one in memory for what is said.
 pub struct Place {
-    root: tempfile::TempDir,
-    scratch: PathBuf,
+    scratch: tempfile::TempDir,
+    dir: PathBuf,
 }
 
 impl Place {
+    /// Both in memory.
     pub fn new() -> Self {
-        let root = tempfile::tempdir_in(MEMORY).expect("a temporary directory");
-        let scratch = root.path().join("scratch");
-        std::fs::create_dir(&scratch).expect("a directory");
-        let place = Self { root, scratch };
-        std::fs::create_dir(place.dir()).expect("a directory");
+        let scratch = tempfile::tempdir_in(MEMORY).expect("a temporary directory");
+        let place = Self { dir: scratch.path().join("place"), scratch };
+        place.clear();
+        place
+    }
+
+    /// The one to unpack in is made in another directory.
+    pub fn within(parent: &Path) -> Self {
+        let place = Self { dir: parent.join("place"), ..Self::new() };
+        place.clear();
         place
     }
 
     pub fn dir(&self) -> PathBuf {
-        self.root.path().join("place")
+        self.dir.clone()
     }
 
     pub fn scratch(&self) -> &Path {
-        &self.scratch
+        self.scratch.path()
     }
 
     /// Empties the directory to unpack in.
     pub fn clear(&self) {
-        std::fs::remove_dir_all(self.dir()).expect("a directory");
-        std::fs::create_dir(self.dir()).expect("a directory");
+        if self.dir.exists() {
+            std::fs::remove_dir_all(&self.dir).expect("a directory");
+        }
+        std::fs::create_dir(&self.dir).expect("a directory");
     }
 }
 
