@@ -10,18 +10,22 @@
 //! Each part counts its cases and the violations it saw, and has controls: a planted fault that it must see. A violation, or a
 //! control that does not fire, is a failure.
 
+mod bits;
 #[path = "../../tests/common/builder.rs"]
 #[allow(dead_code)]
 mod builder;
+mod cost;
 mod evidence;
 mod faults;
 mod kills;
 mod naive;
 mod power;
+mod resources;
 mod run;
 #[path = "../../tests/common/snapshot.rs"]
 #[allow(dead_code)]
 mod snapshot;
+mod soak;
 mod sweep;
 
 use std::process::ExitCode;
@@ -48,6 +52,18 @@ const SECTIONS: &[Section] = &[
         title: "Power lost at any system call of a durable run leaves no tree or the exact one; once acknowledged it is there.",
         guarantees: "G4, G5, G6",
         run: power::run_all,
+    },
+    Section {
+        name: "bits",
+        title: "No layer appears that differs in a bit, a byte, its length or its order of bytes from what was claimed.",
+        guarantees: "G3",
+        run: bits::run,
+    },
+    Section {
+        name: "resources",
+        title: "Too little of anything: an error and no tree, or the exact tree; work in proportion; nothing kept.",
+        guarantees: "G4, G6, G7, G13",
+        run: resources::run,
     },
 ];
 

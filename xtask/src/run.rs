@@ -84,13 +84,19 @@ impl Mounted {
         done(Command::new("mount").args(["-o", "loop"]).arg(self.image()).arg(self.path()));
     }
 
-    /// Unmounts, and waits until nobody has it: a mount namespace that somebody else made meanwhile holds a copy of every mount.
+    /// Unmounts, and waits until nobody has it: a child of another thread holds its handles until it runs its program, and a mount
+    /// namespace that somebody else made meanwhile holds a copy of every mount.
     pub fn unmount(&self) {
-        done(Command::new("umount").arg(self.path()));
         let began = std::time::Instant::now();
-        while self.is_held() {
-            assert!(began.elapsed().as_secs() < 60, "{} is still mounted elsewhere", self.image().display());
+        let wait = || {
+            assert!(began.elapsed().as_secs() < 60, "{} is in use", self.path().display());
             std::thread::sleep(std::time::Duration::from_millis(5));
+        };
+        while !Command::new("umount").arg(self.path()).stderr(Stdio::null()).status().expect("umount").success() {
+            wait();
+        }
+        while self.is_held() {
+            wait();
         }
     }
 
