@@ -21,12 +21,13 @@
 //! ```text
 //! bytes → hash, decode, hash → strict parser → typed entry → policy → directory handle + one name → private tree → commit
 //! ```
-//! [`Unpacker`] goes the whole way; [`LayerReader`] stops before the disk, for scanners and converters.
+//! [`Unpacker`] goes the whole way, into one tree or into a directory for each layer, for an overlay mount; [`LayerReader`] stops
+//! before the disk, for scanners and converters.
 //!
 //! # In scope
 //! tar (v7, ustar, PAX, GNU, sparse files) as plain, gzip or zstd blobs; whiteouts of the OCI image specification; regular files,
-//! directories, symlinks, hardlinks, FIFOs, devices; owners, modes, times to the nanosecond, extended attributes, capabilities, ACLs.
-//! Linux.
+//! directories, symlinks, hardlinks, FIFOs, devices; owners (kept, mapped, squashed, recorded), modes, times to the nanosecond,
+//! extended attributes, capabilities, ACLs. Linux.
 //!
 //! # Out of scope
 //! Fetching anything; running anything; other archive formats; making archives.

@@ -23,6 +23,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use common::builder::{Entry, Tar, tar};
+use common::canary::make_removable;
 use common::engine::{self, Form, Mode};
 use common::snapshot::{Tree, assert_same};
 use safe_layers::fault::{Calls, Fault, inject};
@@ -93,6 +94,13 @@ fn open(path: &Path) -> Root {
 /// A place to unpack in, made anew for each run.
 struct Place {
     dir: tempfile::TempDir,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // An ordinary user removes only what he may write to.
+        make_removable(self.dir.path()).ok();
+    }
 }
 
 impl Place {
@@ -166,7 +174,8 @@ fn run(mode: Mode, fault: Fault, reference: &Reference) -> (Outcome, Calls) {
             if let Some(tree) = place.tree() {
                 // The name is there only if the tree is: what failed came after it.
                 assert_same(&reference.tree, &normal(tree, mode), &what);
-                std::fs::remove_dir_all(place.dir.path().join("dest")).unwrap();
+                let dest = place.dir.path().join("dest");
+                make_removable(&dest).and_then(|()| std::fs::remove_dir_all(&dest)).unwrap();
             }
             Outcome::Refused
         }

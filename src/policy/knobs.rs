@@ -120,6 +120,9 @@ pub enum UnknownTypes {
 }
 
 /// What becomes of whiteouts.
+///
+/// They hide nothing that the layer itself has, wherever in it they stand. Which directory a marker is in is decided when it comes:
+/// below a symlink of a lower layer that the same layer later replaces by a directory, it counts where the symlink led.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Whiteouts {

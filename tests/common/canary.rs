@@ -159,7 +159,7 @@ fn working_directory() -> &'static Path {
 }
 
 /// Gives an ordinary user the permission to remove a tree whose directories may have none.
-fn make_removable(dir: &Path) -> std::io::Result<()> {
+pub fn make_removable(dir: &Path) -> std::io::Result<()> {
     if dir.symlink_metadata()?.is_dir() {
         fs::set_permissions(dir, Permissions::from_mode(0o700))?;
         for entry in fs::read_dir(dir)? {

@@ -89,6 +89,13 @@ fn name_mode_and_ids_of_an_extension_header_mean_nothing() {
 }
 
 #[test]
+fn a_blank_size_of_an_extension_header_is_the_one_field_of_it_that_counts() {
+    let layer = tar().add(Entry::pax_header("").patch(124, [b' '; 12])).file("f", "x");
+    odd(&layer, tree().file("f", "x"), Reason::BlankNumber, ErrorKind::BadNumber, At::entry(0));
+    bad(&tar().add(Entry::pax_header("").patch(124, "junk")).file("f", "x"), ErrorKind::BadNumber, At::entry(0));
+}
+
+#[test]
 fn an_extension_header_without_an_entry_after_it_is_an_error() {
     let records = record("path", "f");
     for extension in [Entry::pax_header(records), Entry::gnu_long_name("f\0"), Entry::gnu_long_link("t\0")] {

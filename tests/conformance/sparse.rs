@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 
+use safe_layers::ErrorKind;
+
 use crate::check::*;
 use crate::common::builder::record;
 
@@ -107,7 +109,52 @@ fn holes_count_against_the_limit_of_a_file() {
         for (form, layer) in forms() {
             let error = apply(&policy, &[layer]).unwrap_err();
             let limit = error.limit().map(|limit| (limit.name, limit.value));
-            assert_eq!((error.kind(), limit), (safe_layers::ErrorKind::LimitExceeded, Some(("file_bytes", SIZE - 1))), "{form}");
+            assert_eq!((error.kind(), limit), (ErrorKind::LimitExceeded, Some(("file_bytes", SIZE - 1))), "{form}");
         }
+    }
+}
+
+/// The regions of a map must ascend, be disjoint, end within the real size, and their sum be what is stored.
+#[test]
+fn a_map_that_does_not_fit_is_an_error_in_every_form() {
+    let bad: [(&[(u64, u64)], u64); 5] = [
+        (&[(512, 512), (0, 512)], 2048),
+        (&[(0, 512), (511, 512)], 2048),
+        (&[(0, 512), (512, 512)], 1023),
+        (&[(0, 512), (512, 511)], 2048),
+        (&[(0, 512), (512, 513)], 2048),
+    ];
+    for (regions, size) in bad {
+        let body = vec![b'x'; 1024];
+        bad_map(&tar().add(Entry::gnu_sparse("f", regions, size, &body)));
+        let list = regions.iter().map(|(offset, len)| format!("{offset},{len}")).collect::<Vec<_>>().join(",");
+        let keys = [("GNU.sparse.size", size.to_string()), ("GNU.sparse.numblocks", "2".into()), ("GNU.sparse.map", list)];
+        bad_map(&pax(&keys, body.clone()));
+        let mut stored =
+            format!("2\n{}", regions.iter().map(|(offset, len)| format!("{offset}\n{len}\n")).collect::<String>()).into_bytes();
+        stored.resize(512, 0);
+        stored.extend(body);
+        let keys = [("GNU.sparse.major", "1".into()), ("GNU.sparse.minor", "0".into()), ("GNU.sparse.realsize", size.to_string())];
+        bad_map(&pax(&keys, stored));
+    }
+    let fits = tar().add(Entry::gnu_sparse("f", &[(0, 512), (512, 512)], 1024, vec![b'x'; 1024]));
+    gives(&strict(), &[fits], tree().file("f", vec![b'x'; 1024])).events(&[]);
+}
+
+#[test]
+fn a_key_of_a_sparse_file_without_a_complete_map_is_an_error() {
+    for key in ["name", "major", "realsize", "size", "numblocks", "map"] {
+        let value = if key == "map" { "0,1" } else { "1" };
+        bad_map(&tar().add(Entry::file("f", "x").pax(format!("GNU.sparse.{key}"), value)));
+    }
+    bad_map(&tar().add(Entry::file("f", "x").pax("GNU.sparse.other", "1")));
+}
+
+/// Every policy refuses it. How much is known of the place differs with the form.
+#[track_caller]
+fn bad_map(layer: &Tar) {
+    for policy in both() {
+        let error = apply(&policy, std::slice::from_ref(layer)).unwrap_err();
+        assert_eq!((error.kind(), error.location().entry), (ErrorKind::SparseMalformed, Some(0)), "{error}");
     }
 }

@@ -10,8 +10,23 @@
 //! Each part counts its cases and the violations it saw, and has controls: a planted fault that it must see. A violation, or a
 //! control that does not fire, is a failure.
 
+mod bits;
+#[path = "../../tests/common/builder.rs"]
+#[allow(dead_code)]
+mod builder;
+mod cost;
 mod evidence;
+mod faults;
+mod kills;
+mod naive;
+mod power;
+mod resources;
 mod run;
+#[path = "../../tests/common/snapshot.rs"]
+#[allow(dead_code)]
+mod snapshot;
+mod soak;
+mod sweep;
 
 use std::process::ExitCode;
 
@@ -19,12 +34,45 @@ use evidence::{Counts, Section};
 use run::{Extent, Settings};
 
 /// The parts, in the order they run.
-const SECTIONS: &[Section] = &[];
+const SECTIONS: &[Section] = &[
+    Section {
+        name: "faults",
+        title: "Whatever system call fails, in whatever way: an error and no tree, or the exact tree; the next run is exact.",
+        guarantees: "G4, G6, G10, G13",
+        run: faults::run,
+    },
+    Section {
+        name: "kills",
+        title: "Killed at any system call, a run leaves no tree or the exact one; the next run is exact and nothing stays behind.",
+        guarantees: "G4, G6, G13",
+        run: kills::run,
+    },
+    Section {
+        name: "power",
+        title: "Power lost at any system call of a durable run leaves no tree or the exact one; once acknowledged it is there.",
+        guarantees: "G4, G5, G6",
+        run: power::run_all,
+    },
+    Section {
+        name: "bits",
+        title: "No layer appears that differs in a bit, a byte, its length or its order of bytes from what was claimed.",
+        guarantees: "G3",
+        run: bits::run,
+    },
+    Section {
+        name: "resources",
+        title: "Too little of anything: an error and no tree, or the exact tree; work in proportion; nothing kept.",
+        guarantees: "G4, G6, G7, G13",
+        run: resources::run,
+    },
+];
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.split_first() {
         Some((command, rest)) if command == "torture" => torture(rest),
+        // For the controls of the sweeps.
+        Some((command, rest)) if command == "naive" => naive::main(rest),
         _ => {
             eprintln!("usage: cargo xtask torture [--short] [--write] [PART...]; parts: {}", names());
             ExitCode::from(2)

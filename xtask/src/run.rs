@@ -55,7 +55,10 @@ pub struct Mounted {
 impl Mounted {
     /// Makes and mounts an `ext4` or `xfs` image of `megabytes`, or a `tmpfs` of that size. Needs root.
     pub fn new(kind: &str, megabytes: u64) -> Self {
-        let dir = tempfile::Builder::new().prefix("safe-layers-torture-").tempdir().expect("a temporary directory");
+        // In memory: thousands of syncs need not wait for a disk.
+        let base = Path::new("/dev/shm");
+        let base = if base.is_dir() { base.to_path_buf() } else { std::env::temp_dir() };
+        let dir = tempfile::Builder::new().prefix("safe-layers-torture-").tempdir_in(base).expect("a temporary directory");
         let mounted = Self { dir };
         std::fs::create_dir(mounted.path()).expect("a mount point");
         if kind == "tmpfs" {
@@ -81,8 +84,26 @@ impl Mounted {
         done(Command::new("mount").args(["-o", "loop"]).arg(self.image()).arg(self.path()));
     }
 
+    /// Unmounts, and waits until nobody has it: a child of another thread holds its handles until it runs its program, and a mount
+    /// namespace that somebody else made meanwhile holds a copy of every mount.
     pub fn unmount(&self) {
-        done(Command::new("umount").arg(self.path()));
+        let began = std::time::Instant::now();
+        let wait = || {
+            assert!(began.elapsed().as_secs() < 60, "{} is in use", self.path().display());
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        };
+        while !Command::new("umount").arg(self.path()).stderr(Stdio::null()).status().expect("umount").success() {
+            wait();
+        }
+        while self.is_held() {
+            wait();
+        }
+    }
+
+    fn is_held(&self) -> bool {
+        let devices = std::fs::read_dir("/sys/block").expect("sysfs").flatten();
+        let mut files = devices.filter_map(|device| std::fs::read_to_string(device.path().join("loop/backing_file")).ok());
+        files.any(|file| Path::new(file.trim_end()) == self.image())
     }
 }
 
