@@ -93,6 +93,7 @@ fn torture(words: &[String]) -> ExitCode {
         return ExitCode::from(2);
     }
     let extent = if options.iter().any(|option| *option == "--short") { Extent::Short } else { Extent::Full };
+    run::leave_mount_namespace();
     let mut failed = Vec::new();
     for section in SECTIONS.iter().filter(|section| parts.is_empty() || parts.iter().any(|part| *part == section.name)) {
         println!("==== {}: {}", section.name, section.title);

@@ -100,7 +100,8 @@ fn judge(job: Job, layers: &Layers, reference: &Reference, ran: &sweep::Ran, pla
 
 /// Limits of the process: what, the option of prlimit(1), values.
 fn process_limits(settings: &Settings) -> [(&'static str, &'static str, Vec<u64>); 3] {
-    let sizes = [0, 1, 100, 511, 512, 4095, 4096, 7799, 7800, 149_999, 150_000, 150_001, MIB];
+    // Not 0: what the program says goes to a file.
+    let sizes = [1, 100, 511, 512, 4095, 4096, 7799, 7800, 149_999, 150_000, 150_001, MIB];
     let step = settings.pick(4, 1) as usize;
     [
         ("few handles", "--nofile", (0..40).step_by(step).collect()),

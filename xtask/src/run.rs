@@ -42,9 +42,20 @@ pub fn unpack_program() -> &'static Path {
         assert!(output.status.success(), "examples/unpack does not build");
         let text = String::from_utf8_lossy(&output.stdout);
         let executables = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-        let program = executables.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).last();
+        let program = executables.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).next_back();
         program.expect("cargo names the program")
     })
+}
+
+/// Takes this thread, and those it starts, into a mount namespace of their own: no other sees what is mounted, or keeps it mounted,
+/// and it goes with the process. Not without privilege.
+pub fn leave_mount_namespace() {
+    use rustix::mount::{MountPropagationFlags, mount_change};
+    // SAFETY: a namespace of mounts has nothing to do with memory or handles.
+    let done = unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNS) };
+    if done.is_ok() {
+        mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC).expect("mounts of its own");
+    }
 }
 
 /// A filesystem of its own in an image file, mounted, gone with the value.
