@@ -12,6 +12,7 @@
 
 mod cases;
 mod evidence;
+mod kernels;
 mod oracles;
 mod run;
 
@@ -31,7 +32,7 @@ use evidence::{Counts, Section};
 use run::{Extent, Settings};
 
 /// The parts, in the order they run.
-const SECTIONS: &[Section] = &[oracles::SECTION];
+const SECTIONS: &[Section] = &[oracles::SECTION, kernels::SECTION];
 
 fn main() -> ExitCode {
     let words: Vec<std::ffi::OsString> = std::env::args_os().skip(1).collect();
