@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use safe_layers::{Compression, Error, ErrorKind, Policy, Unpacked};
 
-use crate::DISAGREEMENTS;
 use crate::common::builder::{Source, Tar};
 use crate::common::canary::World;
 use crate::common::engine::{self, Form, Mode};
 use crate::common::overlaid::overlaid;
 use crate::common::snapshot::{Data, Kind, Tree};
+use crate::corpus::DISAGREEMENTS;
 
 /// Declares the attacks of a class, a test for each, and `ATTACKS`, the list of them.
 ///
@@ -69,7 +69,7 @@ impl Attack {
         (self.case)(world).layers[0].bytes()
     }
 
-    fn expected(&self, column: Column) -> Outcome {
+    pub fn expected(&self, column: Column) -> Outcome {
         let disagreement = DISAGREEMENTS.iter().find(|entry| entry.id == self.id() && entry.column == column);
         match (disagreement, column) {
             (Some(entry), _) => entry.outcome,
@@ -97,7 +97,7 @@ pub enum Column {
 }
 
 impl Column {
-    fn policy(self) -> Policy {
+    pub fn policy(self) -> Policy {
         match self {
             Self::Strict => Policy::strict(),
             Self::Container => engine::container_for_caller(),
@@ -136,13 +136,13 @@ pub enum Seen {
 
 /// The layers of an attack, what stands in the destination before, and what must be seen after.
 pub struct Case {
-    layers: Vec<Source>,
-    declared: Option<Compression>,
-    plants: Vec<Plant>,
-    policy: fn(&mut Policy),
+    pub layers: Vec<Source>,
+    pub declared: Option<Compression>,
+    pub plants: Vec<Plant>,
+    pub policy: fn(&mut Policy),
     seen: Vec<Seen>,
-    swapped: Option<(&'static str, String)>,
-    slow: bool,
+    pub swapped: Option<(&'static str, String)>,
+    pub slow: bool,
 }
 
 impl From<Tar> for Case {
@@ -398,7 +398,7 @@ fn comparable(world: &World, unpacked: &Unpacked, form: Form) -> Tree {
 }
 
 impl Plant {
-    fn put(&self, world: &World) {
+    pub fn put(&self, world: &World) {
         let dest = world.dest_path();
         match self {
             Self::Symlink(path, target) => symlink(target, dest.join(path)).unwrap(),
@@ -407,7 +407,7 @@ impl Plant {
         }
     }
 
-    fn outside(&self) -> Option<&'static str> {
+    pub fn outside(&self) -> Option<&'static str> {
         if let Self::Hardlink(_, outside) = self { Some(outside) } else { None }
     }
 }
@@ -441,13 +441,13 @@ fn has_xattr(tree: &Tree, path: &str, name: &str) -> bool {
 }
 
 /// A hostile process that swaps a directory of the tree for a symlink and back, as fast as it can, until it is dropped.
-struct Swapper {
+pub struct Swapper {
     stop: std::sync::Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
 impl Swapper {
-    fn start(parent: &Path, path: &'static str, target: &str) -> Self {
+    pub fn start(parent: &Path, path: &'static str, target: &str) -> Self {
         let stop = std::sync::Arc::new(AtomicBool::new(false));
         let (parent, target, stopped) = (parent.to_path_buf(), target.to_owned(), stop.clone());
         let thread = std::thread::spawn(move || {

@@ -70,7 +70,7 @@ impl World {
 
     /// Everything but the destination.
     #[track_caller]
-    fn outside(&self) -> Tree {
+    pub fn outside(&self) -> Tree {
         let mut tree = Tree::take(self.parent(), |name| name == b"dest");
         // Making and removing the destination touches its parent's time.
         tree.nodes.get_mut(&b""[..]).unwrap().mtime = (0, 0);
@@ -107,16 +107,22 @@ impl World {
     /// I2: no inode below the destination is one of the outside, and no byte of the canary is there.
     #[track_caller]
     pub fn assert_nothing_taken(&self, what: &str) {
-        let Some(tree) = self.tree() else { return };
+        let taken = self.tree().and_then(|tree| self.taken(&tree));
+        assert!(taken.is_none(), "{what}: {}", taken.unwrap_or_default());
+    }
+
+    /// Says what a tree below the destination has of the outside, if anything.
+    #[track_caller]
+    pub fn taken(&self, tree: &Tree) -> Option<String> {
         let outside = self.outside().inodes();
-        let shared = tree.inodes().intersection(&outside).count();
-        assert_eq!(shared, 0, "{what}: inodes below the root are shared with the outside: {:?}", tree.paths());
-        for (path, node) in &tree.nodes {
-            if let Kind::File(Data::Small(bytes)) = &node.kind {
-                let leaked = bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes());
-                assert!(!leaked, "{what}: bytes of the canary are at {}", path.escape_ascii());
-            }
+        if !tree.inodes().is_disjoint(&outside) {
+            return Some(format!("inodes below the root are shared with the outside: {:?}", tree.paths()));
         }
+        let leaked = tree.nodes.iter().find(|(_, node)| match &node.kind {
+            Kind::File(Data::Small(bytes)) => bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes()),
+            _ => false,
+        });
+        leaked.map(|(path, _)| format!("bytes of the canary are at {}", path.escape_ascii()))
     }
 
     /// I4: nothing stands under the final name.
@@ -133,7 +139,8 @@ impl Drop for World {
     }
 }
 
-fn plant_canary(canary: &Path) {
+/// Makes the directory `canary` with files whose every change, loss and copy can be told.
+pub fn plant_canary(canary: &Path) {
     fs::create_dir_all(canary.join("dir")).unwrap();
     for (name, mode) in [("secret", 0o600), ("file", 0o644), ("exec", 0o755), ("dir/inner", 0o644)] {
         fs::write(canary.join(name), format!("{SECRET} {name}")).unwrap();
@@ -149,8 +156,12 @@ fn working_directory() -> &'static Path {
         // One for each test program, which run at the same time under some runners, and for each user.
         let program = std::env::current_exe().unwrap();
         let name = format!("{}-{}", program.file_name().unwrap().display(), rustix::process::geteuid().as_raw());
-        let places = [PathBuf::from(env!("CARGO_TARGET_TMPDIR")), std::env::temp_dir()];
-        let made = places.into_iter().map(|place| place.join(&name).join("cwd")).find(|dir| fs::create_dir_all(dir).is_ok());
+        let target = option_env!("CARGO_TARGET_TMPDIR").map(PathBuf::from);
+        let made = target
+            .into_iter()
+            .chain([std::env::temp_dir()])
+            .map(|place| place.join(&name).join("cwd"))
+            .find(|dir| fs::create_dir_all(dir).is_ok());
         let dir = made.expect("a place for the working directory");
         plant_canary(&dir);
         std::env::set_current_dir(&dir).unwrap();

@@ -14,11 +14,14 @@ mod bits;
 #[path = "../../tests/common/builder.rs"]
 #[allow(dead_code)]
 mod builder;
+mod cases;
 mod cost;
 mod evidence;
 mod faults;
+mod kernels;
 mod kills;
 mod naive;
+mod oracles;
 mod power;
 mod resources;
 mod run;
@@ -28,6 +31,16 @@ mod snapshot;
 mod soak;
 mod sweep;
 
+#[allow(dead_code)]
+#[path = "../../tests/common/mod.rs"]
+mod common;
+#[allow(dead_code)]
+#[path = "../../tests/attacks/corpus.rs"]
+mod corpus;
+#[allow(dead_code)]
+#[path = "../../tests/attacks/harness.rs"]
+mod harness;
+
 use std::process::ExitCode;
 
 use evidence::{Counts, Section};
@@ -35,6 +48,8 @@ use run::{Extent, Settings};
 
 /// The parts, in the order they run.
 const SECTIONS: &[Section] = &[
+    oracles::SECTION,
+    kernels::SECTION,
     Section {
         name: "faults",
         title: "Whatever system call fails, in whatever way: an error and no tree, or the exact tree; the next run is exact.",
@@ -68,7 +83,17 @@ const SECTIONS: &[Section] = &[
 ];
 
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<std::ffi::OsString> = std::env::args_os().skip(1).collect();
+    // What the parts start as their own children.
+    match words.split_first() {
+        Some((word, rest)) if word == oracles::sealed::WORD => panic!("{}", oracles::sealed::enter(rest)),
+        Some((word, rest)) if word == oracles::escape::WORD => {
+            oracles::escape::act(rest).expect("the escape");
+            return ExitCode::SUCCESS;
+        }
+        _ => {}
+    }
+    let words: Vec<String> = words.into_iter().filter_map(|word| word.into_string().ok()).collect();
     match words.split_first() {
         Some((command, rest)) if command == "torture" => torture(rest),
         // For the controls of the sweeps.
