@@ -27,7 +27,7 @@ fn corpus() -> Option<PathBuf> {
 }
 
 fn replay(name: &str) {
-    let target = bodies::TARGETS.into_iter().find(|target| target.0 == name).unwrap();
+    let target = bodies::TARGETS.iter().find(|target| target.name == name).unwrap();
     if let Some(corpus) = corpus() {
         bodies::replay(target, &corpus);
     }
@@ -54,10 +54,43 @@ fn the_corpus_of_unpacks_passes_and_reaches_every_kind_of_entry() {
 }
 
 #[test]
+fn the_corpus_of_sparse_files_passes_and_reaches_every_format() {
+    replay("sparse");
+}
+
+#[test]
+fn the_corpus_of_wrapped_archives_passes_and_reaches_every_kind_of_entry() {
+    replay("wrap");
+}
+
+#[test]
+fn the_corpus_of_stacks_passes_and_reaches_every_kind_of_entry() {
+    replay("layers");
+}
+
+#[test]
+fn the_corpus_of_archives_for_other_readers_passes_and_reaches_every_kind_of_entry() {
+    replay("differential");
+}
+
+#[test]
+fn the_corpus_of_cut_reads_passes_and_reaches_every_kind_of_entry() {
+    replay("chunking");
+}
+
+#[cfg(feature = "fault-injection")]
+#[test]
+fn the_corpus_of_faults_passes_and_reaches_every_kind_of_entry() {
+    replay("fault");
+}
+
+#[test]
 #[ignore = "writes fuzz/corpus: run when the form of an input changes"]
 fn write_the_seeds() {
     for (name, input) in seeds() {
-        std::fs::write(corpus().unwrap().join(name), input).unwrap();
+        let file = corpus().unwrap().join(name);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, input).unwrap();
     }
 }
 
@@ -66,6 +99,10 @@ fn seeds() -> Vec<(String, Vec<u8>)> {
     let mut add = |target: &str, name: &str, input: Vec<u8>| seeds.push((format!("{target}/{name}"), input));
     for (name, flags, tar) in reader_seeds() {
         add("reader", name, [&[flags, 100], &tar.bytes()[..]].concat());
+        add("chunking", name, [&[flags & 7, 0x13, 0, 100, 200], &tar.bytes()[..]].concat());
+        if flags & 6 == 0 {
+            add("differential", name, [&[1], &tar.bytes()[..]].concat());
+        }
     }
     let paths: [(&str, u8, &str); 9] = [
         ("symlink", 0, "a/b\0../c"),
@@ -99,9 +136,61 @@ fn seeds() -> Vec<(String, Vec<u8>)> {
     }
     for (name, input) in unpack_seeds() {
         add("unpack", name, input.to_vec());
+        // The faults of one name each: none, once, for ever, in overlay form.
+        for (suffix, flags, call) in [("", 0, 0xff), ("-once", 8, 20), ("-for-ever", 2, 30), ("-overlay", 4, 40)] {
+            add("fault", &format!("{name}{suffix}"), [&[flags | input[0] & 1, 0, call, 2], &input[1..]].concat());
+        }
+    }
+    for (target, list) in [("sparse", SPARSE_SEEDS), ("wrap", WRAP_SEEDS), ("layers", LAYERS_SEEDS)] {
+        for (name, input) in list {
+            add(target, name, input.to_vec());
+        }
     }
     seeds
 }
+
+type Seeds = &'static [(&'static str, &'static [u8])];
+
+/// See the body: flags, fault, segments.
+const SPARSE_SEEDS: Seeds = &[
+    ("old-gnu", &[0x30, 0, 6, 1, 1, 6, 2, 1]),
+    ("old-gnu-goes-on", &[0, 0, 6, 1, 1, 6, 1, 1, 6, 1, 1, 6, 1, 1, 6, 1, 1, 0, 3, 5]),
+    ("old-gnu-base-256", &[4, 7, 6, 1, 1]),
+    ("old-gnu-empty-slot", &[0, 0, 6, 0, 1, 16, 0, 0]),
+    ("pairs", &[0x11, 7, 6, 1, 1, 0, 7, 9]),
+    ("list", &[0x1a, 0, 6, 1, 1, 0, 7, 9]),
+    ("in-body", &[0x13, 0, 6, 1, 1, 0, 7, 9]),
+    ("overlap", &[2, 0, 6, 1, 1, 1, 3, 9]),
+    ("count-too-high", &[3, 1, 6, 1, 1]),
+    ("count-too-low", &[3, 2, 6, 1, 1]),
+    ("cut", &[1, 5, 6, 1, 1]),
+    ("huge", &[1, 6, 6, 1, 1]),
+    ("past-64-bits", &[2, 0, 8, 63, 1, 32, 0, 0]),
+];
+
+/// See the body: flags, pieces.
+const WRAP_SEEDS: Seeds = &[
+    ("gzip", &[0]),
+    ("gzip-members", &[0x20, 0, 10, 1, 20, 0, 0, 2, 30, 0x23, 10]),
+    ("gzip-header-checksum", &[0, 4, 10]),
+    ("gzip-zeros", &[0, 0, 255, 0x4d, 0]),
+    ("gzip-junk", &[0, 0, 255, 0x46, 0]),
+    ("gzip-flipped", &[4, 0, 10, 0, 5, 3]),
+    ("zstd", &[2]),
+    ("zstd-frames", &[0x22, 0, 10, 1, 20, 2, 30, 4, 10, 0x3b, 10]),
+    ("zstd-skippable", &[2, 0x2d, 0, 0, 255, 0x15, 0]),
+    ("zstd-junk", &[2, 0, 255, 0x46, 0]),
+    ("zstd-window", &[2, 0x83, 10]),
+];
+
+/// See the body: flags, operations.
+const LAYERS_SEEDS: Seeds = &[
+    ("file-hidden", &[0, 0, 6, 0, 0xc0, 29, 17, 6, 0, 0]),
+    ("hardlink-to-a-lower-layer", &[1, 0, 6, 0, 0xc0, 29, 14, 6, 1, 0, 6, 0]),
+    ("through-a-symlink", &[1, 5, 6, 1, 0, 10, 6, 0, 0, 1, 29, 0, 14, 8, 0xc0]),
+    ("opaque", &[1, 0, 14, 4, 0xc0, 29, 24, 6, 0, 0, 0, 14, 8, 0x40]),
+    ("attributes", &[0, 5, 6, 0, 0x30, 0, 4, 1, 0x50, 0, 0, 2, 0x70]),
+];
 
 fn reader_seeds() -> Vec<(&'static str, u8, Tar)> {
     vec![

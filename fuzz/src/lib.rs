@@ -2,3 +2,4 @@
 //! crate's own `tests/fuzz_replay.rs`.
 
 pub mod bodies;
+pub mod common;

@@ -1,21 +1,40 @@
-//! What each fuzz target does with an input. Depends on the crate, `tempfile` and `std` alone, so that a test on stable can include it.
+//! What each fuzz target does with an input. Depends on nothing that the tests of the crate have not, so that one of them includes it
+//! and runs on stable.
 //!
 //! A body panics when something that must hold does not, and gives the kinds of entry that the input got accepted: a corpus
 //! in which nothing is ever accepted tests the refusals alone.
 
+mod chunking;
+mod differential;
+#[cfg(feature = "fault-injection")]
+mod fault;
+mod layers;
 mod pass;
 mod path;
 mod pax;
+mod peers;
 mod reader;
+mod sparse;
 mod tar;
 mod unpack;
+mod world;
+mod wrap;
 
 use std::path::Path;
 
+use safe_layers::{EntryCounts, LayerReport};
+
+pub use chunking::chunking;
+pub use differential::differential;
+#[cfg(feature = "fault-injection")]
+pub use fault::fault;
+pub use layers::layers;
 pub use path::path;
 pub use pax::pax;
 pub use reader::reader;
+pub use sparse::sparse;
 pub use unpack::unpack;
+pub use wrap::wrap;
 
 /// How many entries of each kind were accepted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,16 +54,60 @@ impl Accepted {
         self.whiteouts += other.whiteouts;
         self.xattrs += other.xattrs;
     }
+
+    /// What was made of layers. Attributes are in no report.
+    fn of(layers: &[LayerReport]) -> Self {
+        let mut accepted = Self::default();
+        for layer in layers {
+            let EntryCounts { files, symlinks, hardlinks, whiteouts, .. } = layer.entries;
+            accepted.add(Self { files, symlinks, hardlinks, whiteouts, xattrs: 0 });
+        }
+        accepted
+    }
+
+    fn count(&self, kind: &str) -> u64 {
+        match kind {
+            "file" => self.files,
+            "symlink" => self.symlinks,
+            "hardlink" => self.hardlinks,
+            "whiteout" => self.whiteouts,
+            "xattr" => self.xattrs,
+            _ => panic!("no kind {kind}"),
+        }
+    }
 }
 
-/// A target: its name, which is also that of its corpus, and its body.
-pub type Target = (&'static str, fn(&[u8]) -> Accepted);
+/// A target.
+#[derive(Clone, Copy)]
+pub struct Target {
+    /// Its name, which is also that of its corpus.
+    pub name: &'static str,
+    pub body: fn(&[u8]) -> Accepted,
+    /// The kinds of entry that the corpus must get accepted.
+    pub reaches: &'static [&'static str],
+}
 
-pub const TARGETS: [Target; 4] = [("reader", reader), ("path", path), ("pax", pax), ("unpack", unpack)];
+const EVERY_KIND: &[&str] = &["file", "symlink", "hardlink", "whiteout", "xattr"];
 
-/// Runs every file of the target's corpus; together they must get every kind of entry accepted.
+pub const TARGETS: &[Target] = &[
+    Target { name: "reader", body: reader, reaches: EVERY_KIND },
+    Target { name: "path", body: path, reaches: EVERY_KIND },
+    Target { name: "pax", body: pax, reaches: EVERY_KIND },
+    // One sparse file each.
+    Target { name: "sparse", body: sparse, reaches: &["file", "xattr"] },
+    Target { name: "wrap", body: wrap, reaches: EVERY_KIND },
+    Target { name: "unpack", body: unpack, reaches: EVERY_KIND },
+    Target { name: "layers", body: layers, reaches: EVERY_KIND },
+    Target { name: "differential", body: differential, reaches: EVERY_KIND },
+    Target { name: "chunking", body: chunking, reaches: EVERY_KIND },
+    #[cfg(feature = "fault-injection")]
+    Target { name: "fault", body: fault, reaches: EVERY_KIND },
+];
+
+/// Runs every file of the target's corpus; together they must get every kind of entry accepted that the target can reach.
 #[track_caller]
-pub fn replay((name, body): Target, corpus: &Path) {
+pub fn replay(target: &Target, corpus: &Path) {
+    let Target { name, body, reaches } = target;
     let mut files = std::fs::read_dir(corpus.join(name)).unwrap().map(|file| file.unwrap().path()).collect::<Vec<_>>();
     files.sort();
     let mut accepted = Accepted::default();
@@ -55,8 +118,7 @@ pub fn replay((name, body): Target, corpus: &Path) {
             Err(_) => panic!("{name}: {} fails", file.display()),
         }
     }
-    let Accepted { files, symlinks, hardlinks, whiteouts, xattrs } = accepted;
-    for (kind, count) in [("file", files), ("symlink", symlinks), ("hardlink", hardlinks), ("whiteout", whiteouts), ("xattr", xattrs)] {
-        assert!(count > 0, "{name}: the corpus holds no accepted {kind}: {accepted:?}");
+    for kind in *reaches {
+        assert!(accepted.count(kind) > 0, "{name}: the corpus holds no accepted {kind}: {accepted:?}");
     }
 }

@@ -30,8 +30,8 @@ pub struct Pass {
 /// Bytes that stand together in a file.
 #[derive(Debug, PartialEq)]
 pub struct Run {
-    offset: u64,
-    bytes: Vec<u8>,
+    pub offset: u64,
+    pub bytes: Vec<u8>,
 }
 
 impl Pass {

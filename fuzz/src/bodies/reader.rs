@@ -14,16 +14,7 @@ use super::tar::{BLOCK, sum};
 
 pub fn reader(input: &[u8]) -> Accepted {
     let [flags, cut, blob @ ..] = input else { return Accepted::default() };
-    let mut blob = blob.to_vec();
-    if flags & 1 != 0 {
-        make_sums_right(&mut blob);
-    }
-    let blob = match flags >> 1 & 3 {
-        0 => blob,
-        1 => gzip(&blob),
-        2 => zstd(&blob),
-        _ => [gzip(&blob[..blob.len() / 2]), gzip(&blob[blob.len() / 2..])].concat(),
-    };
+    let blob = blob_of(*flags, blob);
     let claimed = match flags >> 3 & 3 {
         0 => Expect::dangerous_unverified(),
         1 => Expect::dangerous_unverified().compression(Compression::None),
@@ -44,8 +35,22 @@ pub fn reader(input: &[u8]) -> Accepted {
     accepted
 }
 
+/// The blob that flags and bytes stand for: the lower three bits above.
+pub fn blob_of(flags: u8, bytes: &[u8]) -> Vec<u8> {
+    let mut blob = bytes.to_vec();
+    if flags & 1 != 0 {
+        make_sums_right(&mut blob);
+    }
+    match flags >> 1 & 3 {
+        0 => blob,
+        1 => gzip(&blob),
+        2 => zstd(&blob),
+        _ => [gzip(&blob[..blob.len() / 2]), gzip(&blob[blob.len() / 2..])].concat(),
+    }
+}
+
 /// Makes the checksum of every block right that names a dialect: few inputs would have one otherwise.
-fn make_sums_right(blob: &mut [u8]) {
+pub fn make_sums_right(blob: &mut [u8]) {
     let (blocks, _) = blob.as_chunks_mut::<BLOCK>();
     for block in blocks {
         if block[257..262] == *b"ustar" {

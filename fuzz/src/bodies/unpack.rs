@@ -5,20 +5,12 @@
 //! flags: 1 strict · 2 two threads
 //! ```
 
-use std::collections::BTreeMap;
-use std::fs::{self, File, Permissions};
-use std::num::NonZeroUsize;
-use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
-use std::path::{Path, PathBuf};
-
-use safe_layers::{Error, Expect, Ownership, Policy, Resolver, Root, Unpacked, Unpacker};
-use tempfile::TempDir;
+use safe_layers::{Ownership, Policy, Resolver};
 
 use super::Accepted;
 use super::pass::limited;
 use super::tar::{Header, end, push_with_pax};
+use super::world::World;
 
 const NAMES: [&str; 16] =
     ["a", "b", "c", "d", "..", ".", "", ".wh.a", ".wh.b", ".wh..wh..opq", ".wh..wh.plnk", ".wh.", "A", "canary", "\n", "dest"];
@@ -43,17 +35,10 @@ pub fn unpack(input: &[u8]) -> Accepted {
     });
     assert_eq!(outcomes[0], outcomes[1], "openat2 and the walk differ");
 
-    let mut accepted = Accepted::default();
-    if let (Ok(unpacked), _) = &outcomes[0] {
-        for layer in &unpacked.layers {
-            accepted.files += layer.entries.files;
-            accepted.symlinks += layer.entries.symlinks;
-            accepted.hardlinks += layer.entries.hardlinks;
-            accepted.whiteouts += layer.entries.whiteouts;
-        }
-        accepted.xattrs += program.xattrs;
+    match &outcomes[0] {
+        (Ok(unpacked), _) => Accepted { xattrs: program.xattrs, ..Accepted::of(&unpacked.layers) },
+        (Err(_), _) => Accepted::default(),
     }
-    accepted
 }
 
 /// The layers that an input spells.
@@ -64,13 +49,13 @@ pub fn unpack(input: &[u8]) -> Accepted {
 ///            8 the next layer · 9 file with a body · 10 contiguous file · 11 an unknown type
 /// path:      a byte (3 how many names, less one · 4 starts with / · 8 ends with / · 16 the path of the canary before it), then a byte for each
 /// ```
-struct Program {
-    layers: Vec<Vec<u8>>,
-    xattrs: u64,
+pub struct Program {
+    pub layers: Vec<Vec<u8>>,
+    pub xattrs: u64,
 }
 
 impl Program {
-    fn read(mut bytes: &[u8], canary: &[u8]) -> Self {
+    pub fn read(mut bytes: &[u8], canary: &[u8]) -> Self {
         let (mut layers, mut layer, mut xattrs) = (Vec::new(), Vec::new(), 0);
         let mut next = || {
             let (first, rest) = bytes.split_first()?;
@@ -125,133 +110,4 @@ fn path(next: &mut impl FnMut() -> Option<u8>, canary: &[u8]) -> Option<Vec<u8>>
         path.push(b'/');
     }
     Some(path)
-}
-
-/// An object: its type and mode, time, names, length, and content or target.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Node {
-    mode: u32,
-    mtime: (i64, i64),
-    nlink: u64,
-    content: Vec<u8>,
-    inode: (u64, u64),
-}
-
-type Tree = BTreeMap<PathBuf, Node>;
-
-/// A directory with a canary in it; the destination stands beside that.
-struct World {
-    dir: TempDir,
-    before: Tree,
-}
-
-impl World {
-    fn new() -> Self {
-        let shm = Path::new("/dev/shm");
-        let dir = tempfile::Builder::new().prefix("safe-layers-fuzz-").tempdir_in(shm).or_else(|_| tempfile::tempdir()).unwrap();
-        let canary = dir.path().join("canary");
-        fs::create_dir_all(canary.join("a")).unwrap();
-        for name in ["b", "a/a"] {
-            fs::write(canary.join(name), SECRET).unwrap();
-        }
-        symlink("a", canary.join("c")).unwrap();
-        let mut world = Self { dir, before: Tree::new() };
-        world.before = world.outside();
-        world
-    }
-
-    fn canary(&self) -> Vec<u8> {
-        self.dir.path().join("canary").as_os_str().as_bytes().to_vec()
-    }
-
-    fn dest(&self) -> PathBuf {
-        self.dir.path().join("dest")
-    }
-
-    fn outside(&self) -> Tree {
-        let mut tree = Tree::new();
-        walk(&self.dir.path().join("canary"), Path::new(""), &mut tree, false);
-        tree
-    }
-
-    fn run(&self, layers: &[Vec<u8>], policy: &Policy, threads: usize) -> Result<Unpacked, Error> {
-        let parent = Root::try_from(OwnedFd::from(File::open(self.dir.path()).unwrap())).unwrap();
-        let mut unpacker = Unpacker::rootfs(parent, "dest", policy.clone())?.threads(NonZeroUsize::new(threads).unwrap());
-        for layer in layers {
-            unpacker.apply(&Expect::dangerous_unverified(), layer.as_slice())?;
-        }
-        unpacker.commit()
-    }
-
-    /// Checks what must hold after every run, and gives the tree.
-    fn check(&self, result: &Result<Unpacked, Error>) -> Tree {
-        assert_eq!(self.before, self.outside(), "the canary changed");
-        let mut beside = fs::read_dir(self.dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect::<Vec<_>>();
-        beside.sort();
-        let mut tree = Tree::new();
-        if let Err(error) = result {
-            assert_eq!(beside, ["canary"], "something is left after {error}");
-            assert!(!error.partially_applied());
-            return tree;
-        }
-        assert_eq!(beside, ["canary", "dest"]);
-        walk(&self.dest(), Path::new(""), &mut tree, true);
-        let mut names = BTreeMap::<(u64, u64), u64>::new();
-        for node in tree.values() {
-            *names.entry(node.inode).or_default() += 1;
-        }
-        for (path, node) in &mut tree {
-            let shared = self.before.values().any(|outside| outside.inode == node.inode);
-            assert!(!shared, "{} is an inode of the outside", path.display());
-            let leaked = node.content.windows(SECRET.len()).any(|window| window == SECRET);
-            assert!(!leaked, "{} holds bytes of the outside", path.display());
-            if node.mode & S_IFMT == S_IFDIR {
-                node.nlink = 0;
-            } else {
-                assert_eq!(names.get(&node.inode), Some(&node.nlink), "{} has a name outside", path.display());
-            }
-            // Never the same twice.
-            node.inode = (0, 0);
-        }
-        tree
-    }
-
-    fn clear(&self) {
-        if self.dest().symlink_metadata().is_ok() {
-            fs::remove_dir_all(self.dest()).unwrap();
-        }
-    }
-}
-
-const SECRET: &[u8] = b"CANARY";
-const S_IFMT: u32 = 0o170_000;
-const S_IFDIR: u32 = 0o040_000;
-
-/// Takes a tree, following no link. `opened`: directories may be left open, for the tree is removed after this.
-fn walk(root: &Path, below: &Path, tree: &mut Tree, opened: bool) {
-    let path = if below.as_os_str().is_empty() { root.to_path_buf() } else { root.join(below) };
-    let stat = path.symlink_metadata().unwrap();
-    let kind = stat.file_type();
-    assert!(kind.is_dir() || kind.is_file() || kind.is_symlink() || stat.mode() & S_IFMT == 0o010_000, "{stat:?} at {}", below.display());
-    let chmod = |mode| fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
-    let closed = opened && !kind.is_symlink() && stat.mode() & 0o700 != 0o700;
-    if closed {
-        chmod(stat.mode() | 0o700);
-    }
-    let content = match () {
-        () if kind.is_file() => fs::read(&path).unwrap(),
-        () if kind.is_symlink() => fs::read_link(&path).unwrap().as_os_str().as_bytes().to_vec(),
-        () => Vec::new(),
-    };
-    let mtime = (stat.mtime(), stat.mtime_nsec());
-    tree.insert(below.to_path_buf(), Node { mode: stat.mode(), mtime, nlink: stat.nlink(), content, inode: (stat.dev(), stat.ino()) });
-    if kind.is_dir() {
-        for entry in fs::read_dir(&path).unwrap() {
-            walk(root, &below.join(entry.unwrap().file_name()), tree, opened);
-        }
-    }
-    if closed && !kind.is_dir() {
-        // Another name of it may come.
-        chmod(stat.mode());
-    }
 }

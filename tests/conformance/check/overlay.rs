@@ -3,7 +3,7 @@
 //! Left out, for overlayfs has its own: link counts, inode numbers, size and link count of a directory, atime and ctime.
 //! Hardlinks are compared in the directory of each layer.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -15,8 +15,9 @@ use tempfile::TempDir;
 
 use super::overlay_engine::{self, Layers};
 use super::places::missing;
-use super::{Applied, Kind, Node, Place, Source, Tree, Way, assert_same, is_root, places};
-use crate::common::overlaid::overlaid;
+use super::{Applied, Place, Source, Tree, Way, assert_same, is_root, places};
+pub use crate::common::overlaid::loose;
+use crate::common::overlaid::{assert_groups, overlaid};
 
 /// Events that one form has and the other has no use for.
 const BY_NATURE: &[Reason] = &[
@@ -45,7 +46,7 @@ pub fn agrees(policy: &Policy, blobs: &[Source], merged: &Result<Applied, Error>
                 let layers = layer_trees(&world.dest_path(), &built.visible);
                 let shown = if can_mount() { mounted(form, way.place, &built.lowerdir) } else { overlaid(&layers) };
                 assert_same(&loose(&merged.tree), &loose(&shown), &what);
-                assert_layers(&merged.tree, &layers, &what);
+                assert_groups(&merged.tree, &layers, &what);
                 assert_reports(&merged.reports, &built, &what);
             }
             (Err(merged), Err(error)) => {
@@ -66,36 +67,9 @@ pub fn mounted(form: OverlayForm, place: &Place, lowerdir: &OsStr) -> Tree {
     Tree::take(&overlay.path(), |_| false)
 }
 
-/// The tree without what overlayfs makes up.
-pub fn loose(tree: &Tree) -> Tree {
-    let node = |node: &Node| Node { nlink: 0, same_as: None, ..node.clone() };
-    Tree::from_nodes(tree.nodes.iter().map(|(path, found)| (path.clone(), node(found))).collect())
-}
-
 /// A snapshot of the directory of each layer that shows, bottom first.
 fn layer_trees(dest: &Path, visible: &[String]) -> Vec<Tree> {
     visible.iter().rev().map(|layer| Tree::take(&dest.join(layer), |_| false)).collect()
-}
-
-/// Names that one layer shows share an inode there if and only if they do in the merged tree.
-#[track_caller]
-fn assert_layers(merged: &Tree, layers: &[Tree], what: &str) {
-    type Groups<'a> = BTreeSet<BTreeSet<&'a [u8]>>;
-    let (mut wanted, mut found) = (BTreeMap::new(), BTreeMap::new());
-    for (path, node) in merged.nodes.iter().filter(|(_, node)| node.kind != Kind::Dir) {
-        let home = layers.iter().rposition(|layer| layer.get(path).is_some());
-        let Some(home) = home else { panic!("{what}: no layer has {}", path.escape_ascii()) };
-        let group = node.same_as.as_ref().unwrap_or(path);
-        wanted.entry((home, group)).or_insert_with(BTreeSet::new).insert(&path[..]);
-        found.entry((home, layers[home].inode(path))).or_insert_with(BTreeSet::new).insert(&path[..]);
-    }
-    let (wanted, found): (Groups<'_>, Groups<'_>) = (wanted.into_values().collect(), found.into_values().collect());
-    let shown = |groups: Groups<'_>| format!("{:?}", groups.iter().map(|group| names(group)).collect::<Vec<_>>());
-    assert_eq!(shown(wanted), shown(found), "{what}: names that share an inode in one layer");
-}
-
-fn names(group: &BTreeSet<&[u8]>) -> Vec<String> {
-    group.iter().map(|path| path.escape_ascii().to_string()).collect()
 }
 
 /// The reports agree but where the forms differ by nature.

@@ -1,0 +1,11 @@
+//! Of what the crate's tests share, the parts that targets need: the model, overlays in memory, snapshots.
+#![allow(dead_code)]
+
+#[path = "../../tests/common/builder.rs"]
+pub mod builder;
+#[path = "../../tests/common/model.rs"]
+pub mod model;
+#[path = "../../tests/common/overlaid.rs"]
+pub mod overlaid;
+#[path = "../../tests/common/snapshot.rs"]
+pub mod snapshot;
