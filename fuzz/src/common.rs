@@ -1,5 +1,5 @@
 //! Of what the crate's tests share, the parts that targets need: the model, overlays in memory, snapshots.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::should_implement_trait)]
 
 #[path = "../../tests/common/builder.rs"]
 pub mod builder;

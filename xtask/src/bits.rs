@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use safe_layers::{Digest, Expect, Policy, Root, Unpacker};
 
-use crate::builder::{Entry, tar};
+use crate::common::builder::{Entry, tar};
 use crate::evidence::Counts;
 use crate::run::Settings;
 use crate::sweep::{Place, Tally, leftovers, sha256, thin, try_all};

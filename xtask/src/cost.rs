@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::builder::{Entry, Source, tar};
+use crate::common::builder::{Entry, Source, tar};
 use crate::evidence::Counts;
 use crate::run::{Settings, unpack_program};
 use crate::sweep::Place;

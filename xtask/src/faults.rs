@@ -3,10 +3,10 @@
 use std::process::Command;
 use std::time::Duration;
 
+use crate::common::snapshot::Tree;
 use crate::evidence::Counts;
 use crate::kills::{Aftermath, aftermath, jobs, same};
 use crate::run::{Extent, Settings, repository};
-use crate::snapshot::Tree;
 use crate::sweep::{self, Job, Layers, Place, Point, Reference, leftovers, points, thin, traced, tree, try_all};
 
 const ERRORS: [&str; 9] = ["ENOSPC", "EIO", "EDQUOT", "EMFILE", "EACCES", "EINTR", "ENOMEM", "ENOSYS", "EAGAIN"];

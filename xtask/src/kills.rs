@@ -1,5 +1,6 @@
 //! SIGKILL at every system call of the real program, and of the run that recovers.
 
+use crate::common::snapshot::Tree;
 use crate::evidence::Counts;
 use crate::run::Settings;
 use crate::sweep::{self, Job, Layers, Place, Point, Reference, Tally, leftovers, points, thin, traced, tree, try_all};
@@ -101,7 +102,7 @@ fn again(job: Job, layers: &Layers, reference: &Reference, place: &Place) -> Res
     same(reference, &found, "the next run's tree is another")
 }
 
-pub fn same(reference: &Reference, found: &crate::snapshot::Tree, otherwise: &str) -> Result<(), String> {
+pub fn same(reference: &Reference, found: &Tree, otherwise: &str) -> Result<(), String> {
     let diff = reference.tree.diff(found);
     if diff.is_empty() { Ok(()) } else { Err(format!("{otherwise}:\n{diff}")) }
 }

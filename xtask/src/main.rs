@@ -11,9 +11,6 @@
 //! control that does not fire, is a failure.
 
 mod bits;
-#[path = "../../tests/common/builder.rs"]
-#[allow(dead_code)]
-mod builder;
 mod cases;
 mod cost;
 mod evidence;
@@ -25,9 +22,6 @@ mod oracles;
 mod power;
 mod resources;
 mod run;
-#[path = "../../tests/common/snapshot.rs"]
-#[allow(dead_code)]
-mod snapshot;
 mod soak;
 mod sweep;
 
@@ -96,6 +90,7 @@ fn main() -> ExitCode {
     let words: Vec<String> = words.into_iter().filter_map(|word| word.into_string().ok()).collect();
     match words.split_first() {
         Some((command, rest)) if command == "torture" => torture(rest),
+        Some((command, rest)) if command == soak::WORD => soak::main(rest),
         // For the controls of the sweeps.
         Some((command, rest)) if command == "naive" => naive::main(rest),
         _ => {

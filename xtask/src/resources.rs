@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::builder::{Entry, tar};
+use crate::common::builder::{Entry, tar};
 use crate::evidence::Counts;
 use crate::kills::{Aftermath, aftermath};
 use crate::run::{Mounted, Settings, done};

@@ -2,10 +2,11 @@
 
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
 
 use safe_layers::{Digest, Expect, OverlayForm, Policy, Root, Unpacker};
 
-use crate::builder::{Entry, tar};
+use crate::common::builder::{Entry, tar};
 use crate::evidence::Counts;
 use crate::run::Settings;
 use crate::sweep::{Place, leftovers, sha256};
@@ -40,19 +41,58 @@ impl Held {
     }
 }
 
+/// What this program is started with for one soak: memory that an earlier part freed would hide what this one keeps.
+pub const WORD: &str = "soak";
+
+/// What each unpack leaves behind on purpose, for the controls.
+#[derive(Clone, Copy, Debug)]
+enum Kept {
+    Nothing,
+    Handle,
+    Memory,
+}
+
+impl Kept {
+    const ALL: [(&str, Self); 3] = [("nothing", Self::Nothing), ("handle", Self::Handle), ("memory", Self::Memory)];
+
+    fn leave(self) {
+        match self {
+            Self::Nothing => {}
+            Self::Handle => std::mem::forget(std::fs::File::open("/dev/null")),
+            Self::Memory => std::mem::forget(std::hint::black_box(vec![1_u8; 4096])),
+        }
+    }
+}
+
 pub fn run(settings: &Settings, counts: &mut Counts) {
     let rounds = settings.pick(10_000, 1_000_000);
-    let (violations, before, after) = soak(rounds, |_| ());
+    let (violations, note) = in_a_process(rounds, "nothing");
     counts.row("unpacks in one process", rounds, violations);
-    counts.note(format!("The process after a tenth of them: {before:?}; after all: {after:?} (memory in KiB)."));
-    let (seen, ..) = soak(1000, |_| std::mem::forget(std::fs::File::open("/dev/null")));
-    counts.control("a handle is kept at each unpack", 1, seen);
-    let (seen, ..) = soak(1000, |_| std::mem::forget(std::hint::black_box(vec![1_u8; 4096])));
-    counts.control("4 KiB are kept at each unpack", 1, seen);
+    counts.note(note);
+    counts.control("a handle is kept at each unpack", 1, in_a_process(1000, "handle").0);
+    counts.control("4 KiB are kept at each unpack", 1, in_a_process(1000, "memory").0);
+}
+
+/// Gives the violations, and what the process held.
+fn in_a_process(rounds: u64, kept: &str) -> (u64, String) {
+    let program = std::env::current_exe().expect("this program");
+    let output = Command::new(program).args([WORD, &rounds.to_string(), kept]).stderr(Stdio::inherit()).output().expect("a soak");
+    let said = String::from_utf8(output.stdout).expect("text");
+    let (violations, note) = said.trim_end().split_once('\n').expect("two lines");
+    (violations.parse().expect("a number"), note.to_owned())
+}
+
+/// The process of one soak: says the violations and what it held.
+pub fn main(words: &[String]) -> ExitCode {
+    let [rounds, kept] = words else { return ExitCode::from(2) };
+    let kept = Kept::ALL.iter().find(|(name, _)| name == kept).expect("what is kept").1;
+    let (violations, before, after) = soak(rounds.parse().expect("a number"), kept);
+    println!("{violations}\nThe process after a tenth of them: {before:?}; after all: {after:?} (memory in KiB).");
+    ExitCode::SUCCESS
 }
 
 /// Gives what has grown, or went otherwise than it has to, and what was held after a tenth and at the end.
-fn soak(rounds: u64, also: impl Fn(u64)) -> (u64, Held, Held) {
+fn soak(rounds: u64, kept: Kept) -> (u64, Held, Held) {
     let place = Place::new();
     let (mut wrong, mut before) = (0, Held::now());
     for round in 0..rounds {
@@ -60,7 +100,7 @@ fn soak(rounds: u64, also: impl Fn(u64)) -> (u64, Held, Held) {
             before = Held::now();
         }
         wrong += u64::from(!unpack_one(round, &place.dir()));
-        also(round);
+        kept.leave();
     }
     let after = Held::now();
     wrong += u64::from(!leftovers(&place.dir()).is_empty());

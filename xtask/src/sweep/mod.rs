@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 
 use sha2::Digest as _;
 
-use crate::builder::{Entry, Source, tar};
+use crate::common::builder::{Entry, Source, tar};
+use crate::common::snapshot::Tree;
 use crate::run::unpack_program;
-use crate::snapshot::Tree;
 
 /// Where trees are quick to make.
 pub const MEMORY: &str = "/dev/shm";
