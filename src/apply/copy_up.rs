@@ -107,14 +107,15 @@ impl Applier {
             _ => self.root.make_device_again(&place.dir, name, &object.stat)?,
         };
         fresh(made)?;
+        let special = self.root.new_special(&place.dir, name)?;
         if let Some(owner) = self.policy.owner_over(Owner { uid, gid }, self.caller) {
-            self.root.set_owner_of(&place.dir, name, owner)?;
+            special.set_owner(owner)?;
         }
         if kind != Kind::Symlink {
-            self.root.set_mode_of_special(&place.dir, name, mode)?;
+            special.set_mode(mode)?;
         }
         // The lower layer's filesystem held it: what this one clamps was told when it was unpacked.
-        self.root.set_time_of(&place.dir, name, mtime).map(drop)
+        special.set_time(mtime).map(drop)
     }
 
     /// Hides what lower layers show under a name that this layer no longer has.

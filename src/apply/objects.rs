@@ -8,7 +8,7 @@ use crate::entry::{ACCESS_ACL, CAPABILITY, DEFAULT_ACL, Device, Entry, Metadata,
 use crate::error::{Error, ErrorKind};
 use crate::observe::{Log, Reason};
 use crate::policy::{Duplicates, Implicit};
-use crate::root::{Attributes, Dir, Kind, Made, NewFile, Stat, XattrRefusal};
+use crate::root::{Attributes, Dir, Kind, Made, NewFile, NewSpecial, Stat, XattrRefusal};
 
 /// Mode of a file until its own is set: that of a new one, where a default ACL made it another.
 const PRIVATE: u32 = 0o600;
@@ -205,7 +205,8 @@ impl Applier {
             fresh(self.root.make_symlink(&place.dir, name, target)?)?;
         }
         self.landed(&place, entry, name)?;
-        self.name_attributes(&place, name, owner, entry.metadata().mtime, log)
+        let link = self.root.new_special(&place.dir, name)?;
+        self.special_attributes(&link, place.node, owner, entry.metadata().mtime, log)
     }
 
     /// Makes a device, or a FIFO where none is given.
@@ -221,20 +222,28 @@ impl Applier {
             fresh(make(self)?)?;
         }
         self.landed(&place, entry, name)?;
+        let special = self.root.new_special(&place.dir, name)?;
         if self.directories.inheritance(place.node) == Inheritance::Possible {
-            self.root.remove_acl_of_special(&place.dir, name)?;
+            special.remove_acl()?;
         }
-        self.name_attributes(&place, name, owner, entry.metadata().mtime, log)?;
+        self.special_attributes(&special, place.node, owner, entry.metadata().mtime, log)?;
         // The owner first: a change of owner drops special bits. The mode does not change the time of the last change.
-        self.root.set_mode_of_special(&place.dir, name, entry.metadata().mode)
+        special.set_mode(entry.metadata().mode)
     }
 
-    fn name_attributes(&self, place: &Place, name: Name<'_>, owner: Option<Owner>, mtime: Timestamp, log: &mut Log) -> Result<(), Error> {
-        let inherited = self.directories.inheritance(place.node) == Inheritance::Possible;
+    fn special_attributes(
+        &self,
+        special: &NewSpecial<'_>,
+        above: NodeId,
+        owner: Option<Owner>,
+        mtime: Timestamp,
+        log: &mut Log,
+    ) -> Result<(), Error> {
+        let inherited = self.directories.inheritance(above) == Inheritance::Possible;
         if let Some(owner) = owner.or(inherited.then_some(self.caller)) {
-            self.root.set_owner_of(&place.dir, name, owner)?;
+            special.set_owner(owner)?;
         }
-        clamped(self.root.set_time_of(&place.dir, name, mtime)?, log);
+        clamped(special.set_time(mtime)?, log);
         Ok(())
     }
 

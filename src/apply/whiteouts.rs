@@ -99,7 +99,7 @@ impl Applier {
     pub(super) fn make_whiteout(&mut self, place: &Place, name: Name<'_>) -> Result<(), Error> {
         self.forget_hidden_link(place, name)?;
         self.root.make_whiteout(&place.dir, name)?;
-        self.root.set_time_of(&place.dir, name, self.policy.implicit_time()).map(drop)
+        self.root.new_special(&place.dir, name)?.set_time(self.policy.implicit_time()).map(drop)
     }
 
     fn hide(&mut self, place: &Place, name: Name<'_>) -> Result<(), Error> {

@@ -1,4 +1,4 @@
-//! Owner, mode, times and extended attributes: by handle, or by handle and one name that is not followed.
+//! Owner, mode, times and extended attributes: by handle.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -145,57 +145,22 @@ impl Attributes for Dir {
 }
 
 impl Root {
-    /// Sets the owner of the object `name`, which is not followed.
-    pub(crate) fn set_owner_of(&self, dir: &Dir, name: Name<'_>, owner: Owner) -> Result<(), Error> {
-        let (uid, gid) = ids(owner)?;
-        sys!(chownat(&dir.fd, name.as_bytes(), uid, gid, AtFlags::SYMLINK_NOFOLLOW)).map_err(|errno| owner_failed(owner, errno))
-    }
-
-    /// Sets the times of the object `name`, which is not followed; gives the time held if it is another.
-    pub(crate) fn set_time_of(&self, dir: &Dir, name: Name<'_>, time: Timestamp) -> Result<Option<Timestamp>, Error> {
-        sys!(utimensat(&dir.fd, name.as_bytes(), &times(time), AtFlags::SYMLINK_NOFOLLOW)).map_err(failed("setting a time"))?;
-        if always_held(time) {
-            return Ok(None);
-        }
-        let held = dir.stat_of(name)?.map(|stat| stat.mtime);
-        Ok(held.filter(|held| *held != time))
-    }
-
-    /// Sets the mode of a FIFO or device, which no descriptor but an `O_PATH` one can take.
-    ///
-    /// The one place where a mode goes through procfs: the handle is not followed, its type is checked, and procfs is
-    /// known to be one.
-    pub(crate) fn set_mode_of_special(&self, dir: &Dir, name: Name<'_>, mode: u32) -> Result<(), Error> {
-        self.set_mode_through_proc(dir, name, mode, |kind| matches!(kind, Kind::Fifo | Kind::CharacterDevice | Kind::BlockDevice))
-    }
-
-    /// Sets the mode of a regular file that cannot be opened as it is.
-    pub(super) fn set_mode_of_file(&self, dir: &Dir, name: Name<'_>, mode: u32) -> Result<(), Error> {
-        self.set_mode_through_proc(dir, name, mode, |kind| kind == Kind::File)
-    }
-
-    /// Removes the access ACL that a FIFO or device took over from its directory.
-    pub(crate) fn remove_acl_of_special(&self, dir: &Dir, name: Name<'_>) -> Result<(), Error> {
-        let fd = self.open_name(dir, name, PATH_ANY).map_err(failed("opening a special file"))?;
-        let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&fd));
-        self.proc_fds()?;
-        match sys!(removexattr(path, ACCESS_ACL)) {
-            Ok(()) | Err(Errno::NODATA | Errno::NOTSUP) => Ok(()),
-            Err(errno) => Err(failed("removing an ACL")(errno)),
-        }
+    /// Sets the mode of the regular file that `expected` describes and that cannot be opened as it is.
+    pub(super) fn set_mode_of_file(&self, dir: &Dir, name: Name<'_>, expected: &Stat, mode: u32) -> Result<(), Error> {
+        self.set_mode_through_proc(dir, name, mode, |found| found.kind == Kind::File && found.id == expected.id)
     }
 
     /// Gives the owner of a directory rwx on it.
     pub(crate) fn grant_owner(&self, dir: &Dir, name: Name<'_>) -> Result<(), Error> {
         let mode = dir.stat_of(name)?.map_or(0, |stat| stat.mode);
-        self.set_mode_through_proc(dir, name, mode | OWNER_ALL, |kind| kind == Kind::Directory)
+        self.set_mode_through_proc(dir, name, mode | OWNER_ALL, |found| found.kind == Kind::Directory)
     }
 
-    fn set_mode_through_proc(&self, dir: &Dir, name: Name<'_>, mode: u32, wanted: impl Fn(Kind) -> bool) -> Result<(), Error> {
+    fn set_mode_through_proc(&self, dir: &Dir, name: Name<'_>, mode: u32, wanted: impl Fn(&Stat) -> bool) -> Result<(), Error> {
         let fd = self.open_name(dir, name, PATH_ANY).map_err(failed("opening an object for its mode"))?;
         let stat = sys!(fstat(&fd)).map_err(failed("looking at an object"))?;
-        if !wanted(Stat::from_os(&stat).kind) {
-            return Err(Error::new(ErrorKind::Io, "an object changed its type before its mode was set"));
+        if !wanted(&Stat::from_os(&stat)) {
+            return Err(Error::new(ErrorKind::Io, "an object was exchanged before its mode was set"));
         }
         let proc = self.proc_fds()?;
         sys!(chmodat(proc, rustix::path::DecInt::from_fd(&fd), Mode::from_raw_mode(mode), AtFlags::empty()))
@@ -216,7 +181,7 @@ impl Root {
     }
 }
 
-fn ids(owner: Owner) -> Result<(Option<Uid>, Option<Gid>), Error> {
+pub(super) fn ids(owner: Owner) -> Result<(Option<Uid>, Option<Gid>), Error> {
     // The kernel reads 4294967295 as "leave it".
     if owner.uid == u32::MAX || owner.gid == u32::MAX {
         return Err(Error::new(ErrorKind::NumberOutOfRange, "owner 4294967295"));
@@ -224,11 +189,11 @@ fn ids(owner: Owner) -> Result<(Option<Uid>, Option<Gid>), Error> {
     Ok((Some(Uid::from_raw(owner.uid)), Some(Gid::from_raw(owner.gid))))
 }
 
-fn owner_failed(owner: Owner, errno: Errno) -> Error {
+pub(super) fn owner_failed(owner: Owner, errno: Errno) -> Error {
     Error::io(&format!("setting the owner {}:{}", owner.uid, owner.gid), &errno.into())
 }
 
-fn check_mode(wanted: u32, held: u32) -> Result<(), Error> {
+pub(super) fn check_mode(wanted: u32, held: u32) -> Result<(), Error> {
     if wanted == held {
         Ok(())
     } else {
@@ -236,12 +201,12 @@ fn check_mode(wanted: u32, held: u32) -> Result<(), Error> {
     }
 }
 
-fn times(time: Timestamp) -> Timestamps {
+pub(super) fn times(time: Timestamp) -> Timestamps {
     let time = Timespec { tv_sec: time.secs(), tv_nsec: time.nanos().into() };
     Timestamps { last_access: time, last_modification: time }
 }
 
 /// Whether every usual filesystem holds `time`: 1980 to 2037 (FAT starts there, 32-bit seconds end there).
-fn always_held(time: Timestamp) -> bool {
+pub(super) fn always_held(time: Timestamp) -> bool {
     (315_532_800..2_145_916_800).contains(&time.secs())
 }

@@ -75,9 +75,9 @@ impl Root {
         if unreadable == Unreadable::Refuse || caller == 0 || expected.uid != caller || expected.mode & OWNER_READ != 0 {
             return self.open_as_it_is((dir, name), expected, wanted);
         }
-        let granted = self.set_mode_of_file(dir, name, expected.mode | OWNER_READ);
+        let granted = self.set_mode_of_file(dir, name, expected, expected.mode | OWNER_READ);
         let opened = granted.and_then(|()| self.open_as_it_is((dir, name), expected, wanted));
-        let restored = self.set_mode_of_file(dir, name, expected.mode);
+        let restored = self.set_mode_of_file(dir, name, expected, expected.mode);
         let file = opened?;
         restored.map(|()| file)
     }

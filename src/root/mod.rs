@@ -7,6 +7,7 @@ mod create;
 mod mount;
 mod remove;
 mod resolve;
+mod special;
 mod staging;
 pub(crate) mod sys;
 #[cfg(test)]
@@ -17,6 +18,7 @@ pub(crate) use copy::{Held, Unreadable, read_xattrs};
 pub(crate) use create::{Made, NewFile};
 pub(crate) use remove::{Clearing, Keep, Removal};
 pub(crate) use resolve::{Looked, Reach, Resolution, Step, Trail, Views, walk};
+pub(crate) use special::NewSpecial;
 pub(crate) use staging::PrivateDir;
 
 use std::os::fd::OwnedFd;

@@ -62,12 +62,39 @@ fn the_mode_of_a_fifo_is_set_and_that_of_a_links_target_is_not() {
     for (number, root) in roots(dir.path()).into_iter().enumerate() {
         let fifo = format!("p{number}");
         assert!(matches!(root.make_fifo(root.top(), name(&fifo)).unwrap(), Made::New(())));
-        root.set_mode_of_special(root.top(), name(&fifo), 0o4751).unwrap();
+        root.new_special(root.top(), name(&fifo)).unwrap().set_mode(0o4751).unwrap();
         assert_eq!(fs::metadata(dir.path().join(&fifo)).unwrap().mode() & 0o7777, 0o4751);
-        root.set_mode_of_special(root.top(), name("l"), 0o777).unwrap_err();
-        root.set_mode_of_special(root.top(), name("f"), 0o777).unwrap_err();
+        root.new_special(root.top(), name("l")).unwrap().set_mode(0o777).unwrap_err();
+        root.new_special(root.top(), name("f")).unwrap_err();
     }
     assert_eq!(fs::metadata(dir.path().join("f")).unwrap().mode() & 0o7777, 0o600);
+}
+
+#[test]
+fn a_hardlink_that_took_the_name_of_a_new_symlink_or_fifo_keeps_its_attributes() {
+    let dir = tempfile::tempdir().unwrap();
+    let outside = tempfile::tempdir_in(dir.path().parent().unwrap()).unwrap();
+    fs::write(outside.path().join("f"), "host").unwrap();
+    symlink("host", outside.path().join("l")).unwrap();
+    let kept = |name: &str| outside.path().join(name).symlink_metadata().map(|held| (held.mtime(), held.uid(), held.mode())).unwrap();
+    let before = (kept("f"), kept("l"));
+    for (number, root) in roots(dir.path()).into_iter().enumerate() {
+        for other in ["f", "l"] {
+            let raw = format!("{other}{number}");
+            let made = name(&raw);
+            assert!(matches!(root.make_fifo(root.top(), made).unwrap(), Made::New(())));
+            let first = root.new_special(root.top(), made).unwrap();
+            fs::rename(dir.path().join(&raw), dir.path().join("aside")).unwrap();
+            fs::hard_link(outside.path().join(other), dir.path().join(&raw)).unwrap();
+            assert_eq!(root.new_special(root.top(), made).unwrap_err().kind(), ErrorKind::Io);
+            let time = Timestamp::new(1_000_000_000, 5).unwrap();
+            assert_eq!(first.set_time(time).unwrap(), None);
+            first.set_mode(0o622).unwrap();
+            let aside = root.top().stat_of(name("aside")).unwrap().unwrap();
+            assert_eq!((aside.mtime, aside.mode), (time, 0o622));
+        }
+    }
+    assert_eq!((kept("f"), kept("l")), before);
 }
 
 #[test]
