@@ -20,6 +20,7 @@ mod kills;
 mod naive;
 mod oracles;
 mod power;
+mod races;
 mod resources;
 mod run;
 mod soak;
@@ -44,6 +45,7 @@ use run::{Extent, Settings};
 const SECTIONS: &[Section] = &[
     oracles::SECTION,
     kernels::SECTION,
+    races::SECTION,
     Section {
         name: "faults",
         title: "Whatever system call fails, in whatever way: an error and no tree, or the exact tree; the next run is exact.",
