@@ -24,7 +24,7 @@ const ORDER: &[&str] = &[
 /// Modules that may import less than the order allows. A path allows itself and what is below it.
 const ONLY: &[(&str, &[&str])] = &[
     ("root", &["convert", "error", "limits", "observe", "entry", "archive::Timestamp", "archive::Xattr"]),
-    ("image", &["convert", "error", "digest", "blob::Expect"]),
+    ("image", &["convert", "error", "digest", "limits", "blob::Expect", "entry::AbsoluteNames", "entry::EntryPath"]),
 ];
 
 /// Paths that may be named only in files that start so.

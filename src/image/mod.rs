@@ -1,4 +1,4 @@
-//! Image documents that nobody trusts: index, manifest and configuration. No I/O.
+//! Image documents that nobody trusts: index, manifest, configuration, and the list in a docker-archive. No I/O.
 //!
 //! ```text
 //! bytes → Document (size and digest checked, or the waiver said) → Index → Descriptor → Document → Manifest ─┐
@@ -49,6 +49,7 @@
 
 mod config;
 mod descriptor;
+mod docker;
 mod document;
 mod fields;
 mod index;
@@ -61,6 +62,7 @@ mod tests;
 
 pub use config::{ImageConfig, RunConfig};
 pub use descriptor::{Descriptor, Role};
+pub use docker::{DockerArchive, DockerImage};
 pub use document::Document;
 pub use index::{Index, MAX_INDEX_DEPTH};
 pub use json::{MAX_DOCUMENT_BYTES, MAX_DOCUMENT_VALUES};

@@ -64,6 +64,7 @@ fn an_error_names_the_link_at_fault() {
         (parse_index(&with(self::index(), "/manifests/1/size", json!(-1))).unwrap_err(), "index.json → manifests[1]"),
         (parse_manifest(&with(manifest(), "/layers/1/mediaType", json!("a/b"))).unwrap_err(), "manifest → layers[1]"),
         (parse_config(&with(config(), "/rootfs/diff_ids/1", json!("md5:0"))).unwrap_err(), "config"),
+        (parse_docker(&with(docker(), "/0/Config", json!("../x"))).unwrap_err(), "manifest.json → [0]"),
         (index.manifests()[0].verify(b"x").unwrap_err(), "index.json → manifests[0]"),
     ];
     for (error, place) in places {

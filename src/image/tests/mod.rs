@@ -4,6 +4,7 @@ mod chain;
 mod claims;
 mod config;
 mod descriptor;
+mod docker;
 mod index;
 mod manifest;
 mod platform;
@@ -50,6 +51,10 @@ fn config() -> Value {
         "diff_ids": [digest(b"layer one").to_string(), digest(b"layer two").to_string()]}})
 }
 
+fn docker() -> Value {
+    json!([{"Config": "c.json", "RepoTags": ["name:tag"], "Layers": ["1/layer.tar", "2/layer.tar"]}])
+}
+
 /// The base with `value` at `pointer`; a member that is not there is added.
 fn with(mut base: Value, pointer: &str, value: Value) -> Value {
     let (parent, key) = pointer.rsplit_once('/').unwrap();
@@ -81,6 +86,10 @@ fn parse_manifest(value: &Value) -> Result<Manifest, Error> {
 
 fn parse_config(value: &Value) -> Result<ImageConfig, Error> {
     ImageConfig::parse(&Document::dangerous_unverified("config", &text(value)))
+}
+
+fn parse_docker(value: &Value) -> Result<DockerArchive, Error> {
+    DockerArchive::parse(&Document::dangerous_unverified("manifest.json", &text(value)))
 }
 
 #[track_caller]

@@ -45,6 +45,7 @@ fn a_key_that_becomes_a_known_one_where_case_is_folded_is_refused() {
     refused(parse_config(&with(config(), "/rootfs/Diff_ids", json!([]))), ErrorKind::AmbiguousManifest, "diff_ids");
     refused(parse_config(&with(config(), "/config", json!({"env": ["A=b"]}))), ErrorKind::AmbiguousManifest, "Env");
     refused(parse_manifest(&with(manifest(), "/layers/1/Digest", json!("x"))), ErrorKind::AmbiguousManifest, "digest");
+    refused(parse_docker(&with(docker(), "/0/layers", json!([]))), ErrorKind::AmbiguousManifest, "Layers");
 }
 
 #[test]
@@ -118,6 +119,7 @@ fn a_document_that_is_no_object_or_no_list_where_it_must_be_is_refused() {
         refused(raw(bytes.as_bytes()), ErrorKind::ManifestMalformed, "not an object");
         refused(raw_config(bytes.as_bytes()), ErrorKind::ManifestMalformed, "not an object");
     }
+    refused(parse_docker(&json!({})), ErrorKind::ManifestMalformed, "not a list");
 }
 
 #[test]
