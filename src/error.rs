@@ -1,6 +1,10 @@
-//! What can go wrong, who is at fault and where: [`Error`], [`ErrorKind`], [`Class`], [`Location`].
+//! What can go wrong, who is at fault and where: [`Error`], [`ErrorKind`], [`Class`], [`Location`], [`DescriptorPath`].
 //!
 //! The lowest module of the crate: it imports nothing of it.
+
+mod descriptor_path;
+
+pub use descriptor_path::DescriptorPath;
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
@@ -19,6 +23,7 @@ struct Inner {
     detail: Cow<'static, str>,
     location: Location,
     layer: Option<u64>,
+    descriptor: Option<DescriptorPath>,
     limit: Option<LimitHit>,
     errno: Option<i32>,
     partially_applied: PartiallyApplied,
@@ -38,6 +43,7 @@ impl Error {
             detail: detail.into(),
             location: Location::default(),
             layer: None,
+            descriptor: None,
             limit: None,
             errno: None,
             partially_applied: PartiallyApplied::No,
@@ -98,6 +104,14 @@ impl Error {
         self
     }
 
+    /// Adds the document, or the descriptor in it, unless one is known already.
+    #[cfg(feature = "image")]
+    #[must_use]
+    pub(crate) fn at_descriptor(mut self, path: &DescriptorPath) -> Self {
+        self.0.descriptor.get_or_insert_with(|| path.clone());
+        self
+    }
+
     /// Says that entries before the failing one stay on disk: in-place use.
     #[must_use]
     pub(crate) fn after_partial_apply(mut self) -> Self {
@@ -129,6 +143,12 @@ impl Error {
         self.0.layer
     }
 
+    /// Which link of the chain of documents is at fault, for errors of [`image`](crate#features).
+    #[must_use]
+    pub fn descriptor_path(&self) -> Option<&DescriptorPath> {
+        self.0.descriptor.as_ref()
+    }
+
     /// The limit that was reached, for [`Class::Limit`].
     #[must_use]
     pub fn limit(&self) -> Option<LimitHit> {
@@ -157,6 +177,9 @@ impl Error {
 impl fmt::Display for Inner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.kind.as_str(), self.detail)?;
+        if let Some(descriptor) = &self.descriptor {
+            write!(f, " in {descriptor}")?;
+        }
         if let Some(layer) = self.layer {
             write!(f, " (layer {layer})")?;
         }
@@ -176,11 +199,11 @@ impl fmt::Display for Inner {
     }
 }
 
-/// A limit that was reached: its name in [`Limits`](crate::Limits) and its setting.
+/// A limit that was reached: its name in [`Limits`](crate::Limits) and its setting, or one of the fixed limits of documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct LimitHit {
-    /// The field of [`Limits`](crate::Limits).
+    /// The field of [`Limits`](crate::Limits), or `document_bytes`, `document_values`, `index_depth`.
     pub name: &'static str,
     /// The value it was set to, in the field's unit.
     pub value: u64,
@@ -348,6 +371,7 @@ error_kinds! {
     BadDigest Corrupt "A digest is not `sha256:` or `sha512:` with lower-case hex of the right length.",
     AmbiguousManifest Hostile "A document can be read in two ways.",
     ManifestMalformed Corrupt "A document is not what its media type says.",
+    ImageMissing Unsupported "No manifest of an index has the wanted name and platform.",
     LayoutSymlink Hostile "A blob of an image layout is not a regular file.",
     MountCrossing Hostile "The way to a parent leads into another mount.",
     ParentMissing Corrupt "A parent is missing and the policy makes none.",

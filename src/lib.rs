@@ -37,7 +37,8 @@
 //! entry, the offset and the path. A second reader may disagree with this one; the choices are written down at each knob of [`Policy`].
 //!
 //! # Features
-//! `serde`: reports, events and errors implement `Serialize`. `fault-injection`: for tests of this crate alone.
+//! `serde`: reports, events and errors implement `Serialize`. `image`: the documents of container images, checked link by link
+//! down to the claims about each layer; their parser of JSON is `serde_json`. `fault-injection`: for tests of this crate alone.
 //!
 //! This crate was not audited.
 
@@ -48,6 +49,8 @@ mod convert;
 mod digest;
 mod entry;
 mod error;
+#[cfg(feature = "image")]
+pub mod image;
 mod layer;
 mod limits;
 mod observe;
@@ -62,7 +65,7 @@ pub use blob::Expect;
 pub use cap_std::{AmbientAuthority, ambient_authority};
 pub use digest::{Algorithm, Digest, Hasher, chain_id};
 pub use entry::{AbsoluteNames, Device, DeviceKind, Entry, EntryKind, EntryPath, HiddenName, Metadata, Name, SymlinkTarget, Whiteout};
-pub use error::{Class, Error, ErrorKind, LimitHit, Location, escape_path};
+pub use error::{Class, DescriptorPath, Error, ErrorKind, LimitHit, Location, escape_path};
 pub use layer::{LayerEnd, LayerReader};
 pub use limits::{Limits, RATIO_FLOOR};
 pub use observe::{CancelToken, Compression, EntryCounts, Event, Events, LayerReport, Observer, Oddities, Progress, Reason, Verified};

@@ -6,6 +6,7 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::string_slice,
     clippy::unwrap_used,
     dead_code,
     missing_docs,
@@ -84,6 +85,12 @@ fn the_corpus_of_faults_passes_and_reaches_every_kind_of_entry() {
     replay("fault");
 }
 
+#[cfg(feature = "image")]
+#[test]
+fn the_corpus_of_documents_passes_and_reaches_every_form() {
+    replay("manifest");
+}
+
 #[test]
 #[ignore = "writes fuzz/corpus: run when the form of an input changes"]
 fn write_the_seeds() {
@@ -141,6 +148,9 @@ fn seeds() -> Vec<(String, Vec<u8>)> {
             add("fault", &format!("{name}{suffix}"), [&[flags | input[0] & 1, 0, call, 2], &input[1..]].concat());
         }
     }
+    for (name, text) in MANIFEST_SEEDS {
+        add("manifest", name, text.replace('@', "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855").into());
+    }
     for (target, list) in [("sparse", SPARSE_SEEDS), ("wrap", WRAP_SEEDS), ("layers", LAYERS_SEEDS)] {
         for (name, input) in list {
             add(target, name, input.to_vec());
@@ -190,6 +200,49 @@ const LAYERS_SEEDS: Seeds = &[
     ("through-a-symlink", &[1, 5, 6, 1, 0, 10, 6, 0, 0, 1, 29, 0, 14, 8, 0xc0]),
     ("opaque", &[1, 0, 14, 4, 0xc0, 29, 24, 6, 0, 0, 0, 14, 8, 0x40]),
     ("attributes", &[0, 5, 6, 0, 0x30, 0, 4, 1, 0x50, 0, 0, 2, 0x70]),
+];
+
+/// `@` is a digest.
+const MANIFEST_SEEDS: &[(&str, &str)] = &[
+    ("index", r#"{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"@","size":1}]}"#),
+    (
+        "index-of-platforms",
+        r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[
+{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"@","size":1,"platform":{"os":"linux","architecture":"arm","variant":"v6"}},
+{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"@","size":2,"platform":{"os":"unknown","architecture":"unknown"},
+"annotations":{"vnd.docker.reference.type":"attestation-manifest"}},
+{"mediaType":"application/vnd.oci.image.index.v1+json","digest":"@","size":3,"annotations":{"org.opencontainers.image.ref.name":"a"}}]}"#,
+    ),
+    (
+        "manifest-list",
+        r#"{"schemaVersion":2,"mediaType":"application/vnd.docker.distribution.manifest.list.v2+json","manifests":[
+{"mediaType":"application/vnd.docker.distribution.manifest.v2+json","digest":"@","size":1,"platform":{"os":"linux","architecture":"amd64"}}]}"#,
+    ),
+    (
+        "manifest",
+        r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json",
+"config":{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"@","size":1},
+"layers":[{"mediaType":"application/vnd.oci.image.layer.v1.tar+gzip","digest":"@","size":2,"urls":["https://x"],"data":"eA=="}]}"#,
+    ),
+    (
+        "manifest-of-docker",
+        r#"{"schemaVersion":2,"mediaType":"application/vnd.docker.distribution.manifest.v2+json",
+"config":{"mediaType":"application/vnd.docker.container.image.v1+json","digest":"@","size":1},
+"layers":[{"mediaType":"application/vnd.docker.image.rootfs.diff.tar.gzip","digest":"@","size":2}]}"#,
+    ),
+    (
+        "config",
+        r#"{"os":"linux","architecture":"arm64","variant":"v8","rootfs":{"type":"layers","diff_ids":["@","@"]},
+"history":[{"created_by":"x"},{"empty_layer":true}],"config":{"User":"0:0","Env":["PATH=/bin"],"Entrypoint":["/a"],"Cmd":["b"],
+"WorkingDir":"/","StopSignal":"SIGTERM","Labels":{"a":"b"},"ExposedPorts":{"80/tcp":{}},"Volumes":{"/v":{}}}}"#,
+    ),
+    ("config-least", r#"{"os":"linux","architecture":"amd64","rootfs":{"type":"layers"}}"#),
+    ("docker-archive", r#"[{"Config":"a.json","RepoTags":["a:b"],"Layers":["1/layer.tar","2/layer.tar"]},{"Config":"b","Layers":null}]"#),
+    ("docker-archive-dotdot", r#"[{"Config":"../a.json","RepoTags":null,"Layers":[]}]"#),
+    ("two-forms", r#"{"schemaVersion":2,"manifests":[],"layers":[],"config":{"mediaType":"a/b","digest":"@","size":1}}"#),
+    ("key-twice", r#"{"schemaVersion":2,"manifests":[],"x":{"a":1,"b":[{}],"\u0061":2}}"#),
+    ("key-by-case", r#"{"schemaVersion":2,"manifests":[],"Layers":[]}"#),
+    ("numbers", r#"{"schemaVersion":2,"manifests":[],"x":[-0,1.5,1e9,18446744073709551616]}"#),
 ];
 
 fn reader_seeds() -> Vec<(&'static str, u8, Tar)> {

@@ -26,13 +26,14 @@ impl Serialize for Event {
     }
 }
 
-/// `class kind message layer entry offset path path_hex limit errno partially_applied`.
+/// `class kind message descriptor layer entry offset path path_hex limit errno partially_applied`.
 impl Serialize for Error {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut out = serializer.serialize_struct("Error", 11)?;
+        let mut out = serializer.serialize_struct("Error", 12)?;
         out.serialize_field("class", &self.class())?;
         out.serialize_field("kind", &self.kind())?;
         out.serialize_field("message", self.detail())?;
+        out.serialize_field("descriptor", &self.descriptor_path())?;
         out.serialize_field("layer", &self.layer())?;
         location(&mut out, self.location())?;
         out.serialize_field("limit", &self.limit())?;

@@ -1,7 +1,7 @@
 //! What each fuzz target does with an input. Depends on nothing that the tests of the crate have not, so that one of them includes it
 //! and runs on stable.
 //!
-//! A body panics when something that must hold does not, and gives the kinds of entry that the input got accepted: a corpus
+//! A body panics when something that must hold does not, and gives the kinds of entry or document that the input got accepted: a corpus
 //! in which nothing is ever accepted tests the refusals alone.
 
 mod chunking;
@@ -9,6 +9,8 @@ mod differential;
 #[cfg(feature = "fault-injection")]
 mod fault;
 mod layers;
+#[cfg(feature = "image")]
+mod manifest;
 mod pass;
 mod path;
 mod pax;
@@ -29,6 +31,8 @@ pub use differential::differential;
 #[cfg(feature = "fault-injection")]
 pub use fault::fault;
 pub use layers::layers;
+#[cfg(feature = "image")]
+pub use manifest::manifest;
 pub use path::path;
 pub use pax::pax;
 pub use reader::reader;
@@ -36,7 +40,7 @@ pub use sparse::sparse;
 pub use unpack::unpack;
 pub use wrap::wrap;
 
-/// How many entries of each kind were accepted.
+/// How many entries, or documents, of each kind were accepted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Accepted {
     pub files: u64,
@@ -44,6 +48,10 @@ pub struct Accepted {
     pub hardlinks: u64,
     pub whiteouts: u64,
     pub xattrs: u64,
+    pub indexes: u64,
+    pub manifests: u64,
+    pub configs: u64,
+    pub archives: u64,
 }
 
 impl Accepted {
@@ -53,6 +61,10 @@ impl Accepted {
         self.hardlinks += other.hardlinks;
         self.whiteouts += other.whiteouts;
         self.xattrs += other.xattrs;
+        self.indexes += other.indexes;
+        self.manifests += other.manifests;
+        self.configs += other.configs;
+        self.archives += other.archives;
     }
 
     /// What was made of layers. Attributes are in no report.
@@ -60,7 +72,7 @@ impl Accepted {
         let mut accepted = Self::default();
         for layer in layers {
             let EntryCounts { files, symlinks, hardlinks, whiteouts, .. } = layer.entries;
-            accepted.add(Self { files, symlinks, hardlinks, whiteouts, xattrs: 0 });
+            accepted.add(Self { files, symlinks, hardlinks, whiteouts, ..Self::default() });
         }
         accepted
     }
@@ -72,6 +84,10 @@ impl Accepted {
             "hardlink" => self.hardlinks,
             "whiteout" => self.whiteouts,
             "xattr" => self.xattrs,
+            "index" => self.indexes,
+            "manifest" => self.manifests,
+            "config" => self.configs,
+            "archive" => self.archives,
             _ => panic!("no kind {kind}"),
         }
     }
@@ -83,7 +99,7 @@ pub struct Target {
     /// Its name, which is also that of its corpus.
     pub name: &'static str,
     pub body: fn(&[u8]) -> Accepted,
-    /// The kinds of entry that the corpus must get accepted.
+    /// The kinds of entry, or document, that the corpus must get accepted.
     pub reaches: &'static [&'static str],
 }
 
@@ -100,6 +116,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "layers", body: layers, reaches: EVERY_KIND },
     Target { name: "differential", body: differential, reaches: EVERY_KIND },
     Target { name: "chunking", body: chunking, reaches: EVERY_KIND },
+    #[cfg(feature = "image")]
+    Target { name: "manifest", body: manifest, reaches: &["index", "manifest", "config", "archive"] },
     #[cfg(feature = "fault-injection")]
     Target { name: "fault", body: fault, reaches: EVERY_KIND },
 ];

@@ -1,0 +1,109 @@
+//! Image documents that nobody trusts: index, manifest, configuration, and the list in a docker-archive. No I/O.
+//!
+//! ```text
+//! bytes → Document (size and digest checked, or the waiver said) → Index → Descriptor → Document → Manifest ─┐
+//!                                                                                │ config                    ├→ a claim for each layer
+//!                                                                                └→ Document → ImageConfig ──┘
+//! ```
+//!
+//! ```
+//! use safe_layers::image::{Document, ImageConfig, Index, Manifest, Platform};
+//! # use safe_layers::{Algorithm, Digest, Hasher};
+//! # fn digest(bytes: &[u8]) -> Digest {
+//! #     let mut hasher = Hasher::new(Algorithm::Sha256);
+//! #     hasher.update(bytes);
+//! #     hasher.finish()
+//! # }
+//! # let layer = digest(b"layer");
+//! # let config_json = format!(r#"{{"os": "linux", "architecture": "amd64", "rootfs": {{"type": "layers", "diff_ids": ["{layer}"]}}}}"#);
+//! # let manifest_json = format!(r#"{{"schemaVersion": 2,
+//! #     "config": {{"mediaType": "application/vnd.oci.image.config.v1+json", "digest": "{}", "size": {}}},
+//! #     "layers": [{{"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": "{layer}", "size": 5}}]}}"#,
+//! #     digest(config_json.as_bytes()), config_json.len());
+//! # let index_json = format!(r#"{{"schemaVersion": 2, "manifests": [
+//! #     {{"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": "{}", "size": {}}}]}}"#,
+//! #     digest(manifest_json.as_bytes()), manifest_json.len());
+//! # let (index_json, manifest_json, config_json) = (index_json.as_bytes(), manifest_json.as_bytes(), config_json.as_bytes());
+//! # let pinned = digest(manifest_json);
+//! let index = Index::parse(&Document::dangerous_unverified("index.json", index_json))?;
+//! let descriptor = index.select(&Platform::parse("linux/amd64")?)?;
+//! assert_eq!(descriptor.digest(), pinned); // or the choice is the writer's of index.json
+//! let manifest = Manifest::parse(&descriptor.verify(manifest_json)?)?;
+//! let config = ImageConfig::parse(&manifest.config().verify(config_json)?)?;
+//! let claims = manifest.claims(&config)?; // one `Expect` for each layer, bottom first
+//! assert_eq!(claims[0].claimed_diff_id(), Some(layer));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # In scope
+//! OCI image-spec 1.1 and what Docker calls schema 2: documents that have one reading. Of keys that are not known, only that none
+//! stands twice.
+//!
+//! # Out of scope
+//! Fetching (`urls` are never followed); finding blobs on a disk; signatures; artifacts that are no container images; schema 1.
+//!
+//! # What is refused, and the silence about the rest
+//! A document that two readers may read in two ways: [`ErrorKind::AmbiguousManifest`](crate::ErrorKind::AmbiguousManifest). A key that
+//! stands twice, anywhere; a key that becomes a known one where case is folded, as Go does it; the fields of a manifest in an index, and
+//! the like (CVE-2021-41190). What is left out or odd, but has one reading, is a [`Notice`].
+
+mod config;
+mod descriptor;
+mod docker;
+mod document;
+mod fields;
+mod index;
+mod json;
+mod manifest;
+mod media;
+mod platform;
+#[cfg(test)]
+mod tests;
+
+pub use config::{ImageConfig, RunConfig};
+pub use descriptor::{Descriptor, Role};
+pub use docker::{DockerArchive, DockerImage};
+pub use document::Document;
+pub use index::{Index, MAX_INDEX_DEPTH};
+pub use json::{MAX_DOCUMENT_BYTES, MAX_DOCUMENT_VALUES};
+pub use manifest::Manifest;
+pub use platform::Platform;
+
+use crate::error::DescriptorPath;
+
+/// Something of a document that is left out or odd, with its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Notice {
+    /// What.
+    pub reason: NoticeReason,
+    /// Where.
+    pub path: DescriptorPath,
+}
+
+/// What of a document is left out or odd.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum NoticeReason {
+    /// A descriptor has `urls`, which are never fetched: the blob is there or it is missing.
+    HasUrls,
+    /// A descriptor has `data`, which is never read: a second copy of the blob could be another one.
+    HasData,
+    /// A descriptor of an index leads to an attestation and is never selected.
+    Attestation,
+    /// A descriptor of an index leads to something that is not known to be an image and is never selected.
+    NotAnImage,
+    /// The history of a configuration tells of more or of fewer layers than there are.
+    HistoryDiffers,
+}
+
+impl Notice {
+    fn new(reason: NoticeReason, path: &DescriptorPath) -> Self {
+        Self { reason, path: path.clone() }
+    }
+}
+
+/// Shows text of a document in an error: short, and without control characters.
+fn shown(text: &str) -> String {
+    text.chars().take(160).flat_map(char::escape_default).collect()
+}
