@@ -161,6 +161,11 @@ impl Error {
         self.0.errno
     }
 
+    /// Whether the process or the system has no handle left (EMFILE, ENFILE).
+    pub(crate) fn is_out_of_handles(&self) -> bool {
+        matches!(self.0.errno, Some(23 | 24))
+    }
+
     /// Whether entries before the failing one stay on disk: only after in-place use, which cannot be undone.
     #[must_use]
     pub fn partially_applied(&self) -> bool {

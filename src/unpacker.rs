@@ -9,10 +9,11 @@ use std::fs::File;
 use std::io::{Read, Seek as _, SeekFrom};
 use std::num::NonZeroUsize;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::sync::Arc;
 
 use crate::apply::{Applied, OverlayForm};
 use crate::archive::EndOfArchive;
-use crate::blob::{BlobStream, BlobSummary, Counts, Deadline, Expect, LayerProof, Stop, drive, hash_blob};
+use crate::blob::{BlobStream, BlobSummary, Buffer, Counts, Deadline, Expect, LayerProof, Stop, drive, hash_blob};
 use crate::entry::Owner;
 use crate::error::{Error, ErrorKind};
 use crate::layer::LayerStream;
@@ -22,7 +23,7 @@ use crate::root::{Root, caller};
 use crate::stage::{Durability, LayerVerified, layer_name};
 use target::Target;
 
-/// Threads in use unless the caller says otherwise: one that reads and decodes, one that writes.
+/// Threads that write unless the caller says otherwise.
 const DEFAULT_THREADS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(1);
 
 /// Unpacks the layers of one tree, bottom first.
@@ -153,7 +154,9 @@ impl Unpacker {
         }
     }
 
-    /// Sets how many threads work: one does everything on the caller's, two read, hash and decode beside it. The result is the same.
+    /// Sets how many threads write to the tree. One does everything on the caller's thread. With more, the caller's parses and makes
+    /// names, the others (at most 4) fill files, and two further threads run ahead of them: one reads and decodes, one hashes. The
+    /// result is the same.
     ///
     /// Default 2.
     #[must_use]
@@ -263,19 +266,24 @@ impl Unpacker {
     }
 
     fn apply_stream(&mut self, expect: &Expect, blob: impl Read + Send, deadline: Option<Deadline>) -> Result<LayerReport, Error> {
-        let mut applier = self.target.begin_layer(&self.policy)?;
+        let mut applier = self.target.begin_layer(&self.policy, self.threads)?;
         let layer = self.layer();
         let mut entries = LayerStream::new(&self.policy, self.caller);
         let stream = BlobStream::new(expect, &self.policy.limits, self.policy.oddities);
         let stop = Stop::new(&self.cancel, deadline);
         let (policy, log) = (&self.policy, &mut self.log);
-        let mut sink = |bytes: &[u8], counts: Counts| {
-            entries.feed(bytes, policy, &mut applier, log)?;
+        let mut sink = |piece: &Arc<Buffer>, counts: Counts| {
+            applier.begin_piece(piece);
+            entries.feed(piece.filled(), policy, &mut applier, log)?;
+            applier.end_piece()?;
             let Counts { blob_bytes, decoded_bytes } = counts;
             log.progress(&Progress { layer, blob_bytes, decoded_bytes, entries: entries.entries() });
             Ok(())
         };
-        let (proof, summary, events) = drive(blob, stream, self.threads, &stop, &mut sink)?;
+        let driven = drive(blob, stream, self.threads, &stop, &mut sink);
+        // What went wrong with a file that was being filled came before whatever stopped the rest.
+        applier.settle()?;
+        let (proof, summary, events) = driven?;
         events.into_iter().for_each(|event: Event| self.log.record(event));
         let end = entries.finish(&mut self.log)?;
         let applied = applier.end_layer(&stop, &mut self.log)?;

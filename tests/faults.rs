@@ -43,11 +43,13 @@ const ERRNOS: [(&str, i32); 11] = [
     ("EDQUOT", 122),
 ];
 
-const MODES: [Mode; 4] = [
+const MODES: [Mode; 6] = [
     Mode { form: Form::Rootfs, resolver: Resolver::Auto, threads: 1, chunk: usize::MAX },
     Mode { form: Form::Rootfs, resolver: Resolver::Walk, threads: 1, chunk: usize::MAX },
     Mode { form: Form::Overlay, resolver: Resolver::Auto, threads: 1, chunk: usize::MAX },
     Mode { form: Form::Overlay, resolver: Resolver::Walk, threads: 1, chunk: usize::MAX },
+    Mode { form: Form::Rootfs, resolver: Resolver::Auto, threads: 2, chunk: usize::MAX },
+    Mode { form: Form::Overlay, resolver: Resolver::Walk, threads: 4, chunk: usize::MAX },
 ];
 
 /// Layers that need every kind of call.
@@ -231,6 +233,22 @@ fn a_kernel_without_a_call_gives_the_same_tree_or_a_refusal() {
                     assert!(matches!(outcome, Outcome::Exact | Outcome::NotReached), "{name}: {outcome:?}");
                 }
             }
+        }
+    }
+}
+
+#[test]
+fn the_first_file_that_cannot_be_filled_is_named_whichever_thread_fills_it() {
+    for threads in [1, 2, 4, 8] {
+        for name in ["pwrite64", "futimens"] {
+            let place = Place::new();
+            let layer = (0..200).fold(tar(), |tar, number| tar.file(format!("f{number}"), "content"));
+            let mode = Mode { threads, ..MODES[0] };
+            let unpack = || engine::unpack(place.dir.path(), mode, engine::container_for_caller(), &[layer.source()]);
+            let error = inject(Fault::Named(name, 28), unpack).0.unwrap_err();
+            let found = (error.errno(), error.location().entry, error.location().path.clone());
+            assert_eq!(found, (Some(28), Some(0), Some(b"f0".to_vec())), "{name}, {threads} threads");
+            assert_eq!(place.tree().map(|_| ()), None);
         }
     }
 }

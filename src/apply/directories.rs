@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::archive::{Timestamp, Xattr};
 use crate::convert::len_u64;
-use crate::entry::Name;
+use crate::entry::{Name, Owner};
 use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
 use crate::root::{ObjectId, Removal, Stat};
@@ -58,6 +58,8 @@ struct Node {
     id: ObjectId,
     last: Final,
     inheritance: Inheritance,
+    /// Who owns what is made in it, where that is known.
+    gives: Option<Owner>,
     /// The last layer that put something at or below it, counted from 1.
     touched: u32,
     /// The last layer that had an entry for it, counted from 1; 0 for none.
@@ -89,6 +91,7 @@ impl Directories {
             id: top.id,
             last,
             inheritance,
+            gives: None,
             touched: 0,
             entry: 0,
             cleared: 0,
@@ -124,7 +127,8 @@ impl Directories {
         let name_len = u8::try_from(name.as_bytes().len()).map_err(|_| internal("a name over 255 bytes"))?;
         let name_start = len_u64(self.names.len());
         self.names.extend_from_slice(name.as_bytes());
-        self.nodes.push(Node { parent, name_start, name_len, alive: true, depth, id, last, inheritance, touched: 0, entry: 0, cleared: 0 });
+        let (alive, gives, touched, entry, cleared) = (true, None, 0, 0, 0);
+        self.nodes.push(Node { parent, name_start, name_len, alive, depth, id, last, inheritance, gives, touched, entry, cleared });
         self.by_id.insert(id, NodeId(number));
         Ok(NodeId(number))
     }
@@ -211,6 +215,23 @@ impl Directories {
     /// Whether what is made in the directory takes something over from it.
     pub(super) fn inheritance(&self, node: NodeId) -> Inheritance {
         self.node(node).map_or(Inheritance::Possible, |node| node.inheritance)
+    }
+
+    /// Sets who owns what is made in the directory: whoever owned it when it was made, if its group is still the one it got then. A new
+    /// object's group is the caller's or, on filesystems mounted so, the directory's; both are that one.
+    pub(super) fn set_gives(&mut self, node: NodeId, made: Owner, owner: Owner) -> Result<(), Error> {
+        let gives = (made.gid == owner.gid && self.inheritance(node) == Inheritance::Nothing).then_some(made);
+        self.node_mut(node).map(|node| node.gives = gives)
+    }
+
+    /// Says that the owner of the directory is another now.
+    pub(super) fn forget_gives(&mut self, node: NodeId) -> Result<(), Error> {
+        self.node_mut(node).map(|node| node.gives = None)
+    }
+
+    /// Whether something that was just made in the directory is owned by `owner` already.
+    pub(super) fn gives(&self, node: NodeId, owner: Owner) -> bool {
+        self.node(node).is_ok_and(|node| node.gives == Some(owner))
     }
 
     /// Which object the directory is.

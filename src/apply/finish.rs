@@ -38,15 +38,10 @@ impl Applier {
     }
 
     fn finish_directory(&self, node: NodeId, way: &mut Vec<(NodeId, Dir)>, log: &mut Log) -> Result<(), Error> {
-        let dir = if node == NodeId::TOP {
-            if self.ground == Ground::Staged && self.form.is_none() && !self.directories.ever_had_entry(node) {
-                self.prepare_new_root()?;
-            }
-            self.root.top().clone()
-        } else {
-            let above = self.go_to_parent(node, way)?;
-            self.open_for_attributes(&above, node)?
-        };
+        if node == NodeId::TOP && self.ground == Ground::Staged && self.form.is_none() && !self.directories.ever_had_entry(node) {
+            self.prepare_new_root()?;
+        }
+        let dir = self.go_to(node, way)?;
         let last = self.directories.last(node)?;
         if let Some(acl) = self.directories.default_acl(node) {
             self.set_xattr(&dir, acl, log)?;
@@ -65,15 +60,14 @@ impl Applier {
         Ok(())
     }
 
-    /// Opens the directory above `node`; the way there is kept for the next one.
-    fn go_to_parent(&self, node: NodeId, way: &mut Vec<(NodeId, Dir)>) -> Result<Dir, Error> {
-        let mut chain = self.directories.chain(node)?;
-        chain.pop();
+    /// Opens a directory; the way there is kept for the next one, which is most often beside or above it.
+    fn go_to(&self, node: NodeId, way: &mut Vec<(NodeId, Dir)>) -> Result<Dir, Error> {
+        let chain = self.directories.chain(node)?;
         let shared = way.iter().zip(&chain).take_while(|((on_way, _), wanted)| on_way == *wanted).count();
         way.truncate(shared);
         for step in chain.into_iter().skip(shared) {
             let here = way.last().map_or(self.root.top(), |(_, dir)| dir);
-            let next = self.enter_node(here, step)?;
+            let next = self.open_for_attributes(here, step)?;
             way.push((step, next));
         }
         Ok(way.last().map_or_else(|| self.root.top().clone(), |(_, dir)| dir.clone()))

@@ -67,6 +67,8 @@ impl Applier {
         if self.was_skipped(target, log)? {
             return self.leave_out(entry, Reason::HardlinkToSkipped, log);
         }
+        // What the target has in the end is compared with what the entry says.
+        self.settle()?;
         if entry.path() == target {
             let found = self.find_target(target, log)?;
             return self.link_to_itself(&found, log);

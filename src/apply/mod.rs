@@ -3,6 +3,7 @@
 
 mod copy_up;
 mod directories;
+mod fill;
 mod finish;
 mod links;
 mod lower;
@@ -13,7 +14,10 @@ mod view;
 mod whiteouts;
 mod written;
 
-use crate::blob::Stop;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use crate::blob::{Buffer, Stop};
 use crate::entry::{Entry, EntryKind, Owner};
 use crate::error::{Error, ErrorKind, Location};
 use crate::layer::Sink;
@@ -22,6 +26,7 @@ use crate::policy::{IMPLICIT_MODE, Judged, Policy, Resolver};
 use crate::root::{Attributes as _, Root, caller};
 use copy_up::Copies;
 use directories::{Directories, Final, Inheritance, Mode, NodeId};
+use fill::Fillers;
 use links::Deferred;
 use lower::Beneath;
 use objects::OpenFile;
@@ -78,6 +83,10 @@ pub(crate) struct Applier {
     written: Written,
     deferred: Deferred,
     open: Option<OpenFile>,
+    /// What fills files beside this thread; none where this one does it.
+    fillers: Option<Fillers>,
+    /// The bytes that are being parsed, to be shared with the fillers.
+    piece: Option<Arc<Buffer>>,
 }
 
 /// What an apply did to the tree.
@@ -126,6 +135,8 @@ impl Applier {
             written: Written::new(),
             deferred: Deferred::default(),
             open: None,
+            fillers: None,
+            piece: None,
         })
     }
 
@@ -146,8 +157,8 @@ impl Applier {
         })
     }
 
-    /// Begins a layer: what is there is lower from now on.
-    pub(crate) fn begin_layer(&mut self) -> Result<(), Error> {
+    /// Begins a layer: what is there is lower from now on. With more than one thread the others fill files.
+    pub(crate) fn begin_layer(&mut self, threads: NonZeroUsize) -> Result<(), Error> {
         if self.ground == Ground::InPlace {
             // What stands there may have changed since the last layer.
             self.directories = Self::ground_directories(&self.root, &self.policy, self.ground)?;
@@ -166,11 +177,35 @@ impl Applier {
         self.file_bytes = 0;
         self.written = Written::new();
         self.open = None;
+        let beside = threads.get().saturating_sub(1);
+        self.fillers = (beside > 0).then(|| Fillers::start(beside)).transpose()?;
         Ok(())
+    }
+
+    /// Says which bytes are parsed next: what [`data`](Sink::data) gets is a part of them.
+    pub(crate) fn begin_piece(&mut self, piece: &Arc<Buffer>) {
+        if self.fillers.is_some() {
+            self.piece = Some(Arc::clone(piece));
+        }
+    }
+
+    /// Says that these bytes are parsed. The parts of files that are among them are on their way to be written.
+    pub(crate) fn end_piece(&mut self) -> Result<(), Error> {
+        self.piece = None;
+        let Some(fillers) = &mut self.fillers else { return Ok(()) };
+        self.open.as_mut().and_then(OpenFile::take_parts).map_or(Ok(()), |job| fillers.push(job))?;
+        fillers.flush()
+    }
+
+    /// Waits until every file that is complete is filled.
+    pub(crate) fn settle(&mut self) -> Result<(), Error> {
+        self.fillers.as_mut().map_or(Ok(()), Fillers::wait)
     }
 
     /// Ends the layer: the hardlinks that waited, and in place the attributes of directories.
     pub(crate) fn end_layer(&mut self, stop: &Stop<'_>, log: &mut Log) -> Result<Applied, Error> {
+        self.settle()?;
+        self.fillers = None;
         self.make_deferred_links(stop, log)?;
         self.end_overlay_root()?;
         if self.ground == Ground::InPlace {
@@ -239,7 +274,7 @@ impl Sink for Applier {
     /// Of an entry that is no file it goes nowhere.
     fn data(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
         match &mut self.open {
-            Some(open) => open.write(offset, bytes),
+            Some(open) => open.write(offset, bytes, self.piece.as_ref()),
             None => Ok(()),
         }
     }

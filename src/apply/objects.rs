@@ -1,22 +1,30 @@
 //! Makes one object for one entry, in place of what stands there, with its attributes.
 
+use std::sync::Arc;
+
 use super::Applier;
 use super::directories::{Final, Inheritance, Mode, NodeId};
+use super::fill::{Job, Last};
+use super::lower::Beneath;
 use super::parents::{Missing, Place};
 use crate::archive::{Timestamp, Xattr};
+use crate::blob::{Buffer, Part};
 use crate::entry::{ACCESS_ACL, CAPABILITY, DEFAULT_ACL, Device, Entry, Metadata, Name, Owner, SymlinkTarget};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Location};
 use crate::observe::{Log, Reason};
 use crate::policy::{Duplicates, Implicit};
-use crate::root::{Attributes, Dir, Kind, Made, NewFile, NewSpecial, Stat, XattrRefusal};
+use crate::root::{Attributes, Dir, Kind, Made, NewDir, NewFile, NewSpecial, Stat, XattrRefusal, always_held};
 
 /// Mode of a file until its own is set: that of a new one, where a default ACL made it another.
 const PRIVATE: u32 = 0o600;
 
+/// Mode of a directory until its own is set.
+const OWNER_ALL: u32 = 0o700;
+
 /// A regular file whose body arrives.
 #[derive(Debug)]
 pub(super) struct OpenFile {
-    file: NewFile,
+    file: Filling,
     metadata: Metadata,
     owner: Option<Owner>,
     inheritance: Inheritance,
@@ -25,11 +33,31 @@ pub(super) struct OpenFile {
     end: u64,
 }
 
+/// Who writes a file.
+#[derive(Debug)]
+enum Filling {
+    /// The applier, at once.
+    Here(NewFile),
+    /// A thread of [`Fillers`](super::fill::Fillers), which gets these parts next.
+    Beside { file: Arc<NewFile>, parts: Vec<(u64, Part)>, location: Arc<Location> },
+}
+
 impl OpenFile {
-    pub(super) fn write(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
-        self.file.write_at(offset, bytes)?;
+    pub(super) fn write(&mut self, offset: u64, bytes: &[u8], piece: Option<&Arc<Buffer>>) -> Result<(), Error> {
+        match (&mut self.file, piece) {
+            (Filling::Here(file), _) => file.write_at(offset, bytes)?,
+            (Filling::Beside { parts, .. }, Some(piece)) => parts.push((offset, piece.share(bytes))),
+            (Filling::Beside { file, .. }, None) => file.write_at(offset, bytes)?,
+        }
         self.end = offset.saturating_add(crate::convert::len_u64(bytes.len()));
         Ok(())
+    }
+
+    /// Takes the parts that wait for a thread, as a job.
+    pub(super) fn take_parts(&mut self) -> Option<Job> {
+        let Filling::Beside { file, parts, location } = &mut self.file else { return None };
+        let (file, location) = (Arc::clone(file), Arc::clone(location));
+        (!parts.is_empty()).then(|| Job { file, parts: std::mem::take(parts), last: None, location })
     }
 }
 
@@ -49,27 +77,30 @@ impl Applier {
     pub(super) fn directory(&mut self, entry: &Entry, owner: Option<Owner>, log: &mut Log) -> Result<(), Error> {
         let (place, name) = self.place_for(entry, log)?;
         let beneath = self.lowers.directories(&place.beneath, name)?;
-        let (dir, merges) = match self.root.make_directory(&place.dir, name)? {
-            Made::New(dir) => (dir, !beneath.is_nothing()),
+        let (made, merges) = match self.root.make_directory(&place.dir, name)? {
+            Made::New(made) => (made, !beneath.is_nothing()),
             Made::Exists => match place.dir.stat_of(name)? {
                 Some(stat) if stat.kind == Kind::Directory => return self.directory_again(&place, name, entry, owner, log),
                 stat => {
                     self.clear_place(&place, name, stat, log)?;
-                    let dir = fresh(self.root.make_directory(&place.dir, name)?)?;
-                    self.cover(&place, name, &dir)?;
-                    (dir, false)
+                    let made = fresh(self.root.make_directory(&place.dir, name)?)?;
+                    self.cover(&place, name, &made.dir)?;
+                    (made, false)
                 }
             },
         };
         let limits = &self.policy.limits;
-        let node = self.directories.add((place.node, name), dir.id(), self.implicit_last(), Inheritance::Nothing, limits)?;
+        let node = self.directories.add((place.node, name), made.dir.id(), self.implicit_last(), Inheritance::Nothing, limits)?;
         if !merges {
             self.directories.set_cleared(node)?;
         }
-        self.prepare_directory(&dir, place.node, owner)?;
-        self.directory_attributes(&dir, node, entry.metadata(), log)?;
+        self.prepare_directory(&made, node, place.node, owner)?;
+        self.directory_attributes(&made.dir, node, entry.metadata(), log)?;
         self.landed(&place, entry, name)?;
-        self.directories.touch(node)
+        self.directories.touch(node)?;
+        let beneath = if merges { beneath } else { Beneath::Nothing };
+        self.cache.go_down(&place, name, Place { dir: made.dir, node, beneath });
+        Ok(())
     }
 
     fn directory_again(&mut self, place: &Place, name: Name<'_>, entry: &Entry, owner: Option<Owner>, log: &mut Log) -> Result<(), Error> {
@@ -94,7 +125,7 @@ impl Applier {
         self.reserve(added, freed)?;
         if metadata.xattrs.iter().any(|xattr| xattr.name == ACCESS_ACL) {
             // It rewrote the group bits, and the owner needs rwx until the end.
-            dir.set_mode(0o700)?;
+            dir.set_mode(OWNER_ALL)?;
         }
         self.directories.set_last(node, Final { mode: Mode::Set(metadata.mode), mtime: metadata.mtime })?;
         self.directories.set_entry(node)
@@ -102,6 +133,7 @@ impl Applier {
 
     /// Sets the owner of a directory and removes the extended attributes that layers may set and `kept` does not hold.
     pub(super) fn replace_attributes(&mut self, dir: &Dir, node: NodeId, owner: Option<Owner>, kept: &[Xattr]) -> Result<(), Error> {
+        self.directories.forget_gives(node)?;
         self.own(dir, owner, self.directories.inheritance(node))?;
         for name in dir.xattr_names()? {
             if self.policy.sets_xattr(&name) && !kept.iter().any(|xattr| xattr.name == name) {
@@ -110,17 +142,28 @@ impl Applier {
         }
         let (added, freed) = self.directories.set_default_acl(node, None);
         self.reserve(added, freed)?;
-        dir.set_mode(0o700)
+        dir.set_mode(OWNER_ALL)
     }
 
-    /// Takes from a directory that was just made what the one above handed down, and sets its owner.
-    pub(super) fn prepare_directory(&mut self, dir: &Dir, above: NodeId, owner: Option<Owner>) -> Result<(), Error> {
+    /// Takes from a directory that was just made what the one above handed down, and sets its owner. What is as wanted stays: the
+    /// kernel said how it was made.
+    pub(super) fn prepare_directory(&mut self, new: &NewDir, node: NodeId, above: NodeId, owner: Option<Owner>) -> Result<(), Error> {
+        let NewDir { dir, stat } = new;
         let inheritance = self.directories.inheritance(above);
+        let made = Owner { uid: stat.uid, gid: stat.gid };
         if inheritance == Inheritance::Possible {
             dir.remove_acls()?;
+            self.own(dir, owner, inheritance)?;
+            return dir.set_mode(OWNER_ALL);
         }
-        self.own(dir, owner, inheritance)?;
-        dir.set_mode(0o700)
+        let owner = owner.unwrap_or(made);
+        if owner != made {
+            dir.set_owner(owner)?;
+        }
+        if made.uid == self.caller.uid {
+            self.directories.set_gives(node, made, owner)?;
+        }
+        if stat.mode == OWNER_ALL { Ok(()) } else { dir.set_mode(OWNER_ALL) }
     }
 
     fn own(&self, object: &impl Attributes, owner: Option<Owner>, inheritance: Inheritance) -> Result<(), Error> {
@@ -135,55 +178,82 @@ impl Applier {
     /// Makes a regular file, always a new one: never written through what stands there.
     pub(super) fn file(&mut self, entry: Entry, owner: Option<Owner>, len: u64, log: &mut Log) -> Result<(), Error> {
         let (place, name) = self.place_for(&entry, log)?;
-        let file = match self.root.make_file(&place.dir, name)? {
+        let file = match self.new_file(&place, name)? {
             Made::New(file) => file,
             Made::Exists => {
                 let stat = place.dir.stat_of(name)?;
                 self.clear_place(&place, name, stat, log)?;
-                fresh(self.root.make_file(&place.dir, name)?)?
+                fresh(self.new_file(&place, name)?)?
             }
         };
         self.landed(&place, &entry, name)?;
         let inheritance = self.directories.inheritance(place.node);
-        let metadata = entry.metadata().clone();
+        let owner = owner.filter(|owner| !self.directories.gives(place.node, *owner));
+        let location = entry.location();
+        let metadata = entry.into_metadata();
+        // Whatever may have to be told, a refused attribute or a clamped time, is told here.
+        let silent = metadata.xattrs.is_empty() && always_held(metadata.mtime) && inheritance == Inheritance::Nothing;
+        let file = match self.fillers {
+            Some(_) if silent => Filling::Beside { file: Arc::new(file), parts: Vec::new(), location: Arc::new(location) },
+            _ => Filling::Here(file),
+        };
         self.open = Some(OpenFile { file, metadata, owner, inheritance, len, end: 0 });
         Ok(())
     }
 
-    /// Applies the attributes of a file whose body is complete, in the order that the kernel forces.
-    pub(super) fn close_file(&mut self, mut open: OpenFile, log: &mut Log) -> Result<(), Error> {
-        if open.end < open.len {
-            open.file.extend_to(open.len)?;
+    /// Makes a file; where too many are open, those that are being filled are waited for.
+    fn new_file(&mut self, place: &Place, name: Name<'_>) -> Result<Made<NewFile>, Error> {
+        match self.root.make_file(&place.dir, name) {
+            Err(error) if error.is_out_of_handles() && self.fillers.is_some() => {
+                self.settle()?;
+                self.root.make_file(&place.dir, name)
+            }
+            made => made,
         }
-        let OpenFile { file, metadata, owner, inheritance, len, .. } = open;
+    }
+
+    /// Ends a file whose body is complete.
+    pub(super) fn close_file(&mut self, mut open: OpenFile, log: &mut Log) -> Result<(), Error> {
+        let parts = open.take_parts();
+        let OpenFile { file, metadata, owner, inheritance, len, end } = open;
+        let extend_to = (end < len).then_some(len);
+        match file {
+            Filling::Here(file) => {
+                extend_to.map_or(Ok(()), |len| file.extend_to(len))?;
+                self.finish_here(&file, &metadata, owner, inheritance, log)?;
+            }
+            Filling::Beside { file, location, .. } => {
+                let job = parts.unwrap_or(Job { file, parts: Vec::new(), last: None, location });
+                let last = Some(Last { extend_to, metadata, owner });
+                self.fillers.as_mut().map_or(Ok(()), |fillers| fillers.push(Job { last, ..job }))?;
+            }
+        }
+        self.counts.files = self.counts.files.saturating_add(1);
+        self.file_bytes = self.file_bytes.saturating_add(len);
+        Ok(())
+    }
+
+    fn finish_here(
+        &self,
+        file: &NewFile,
+        metadata: &Metadata,
+        owner: Option<Owner>,
+        inheritance: Inheritance,
+        log: &mut Log,
+    ) -> Result<(), Error> {
         if inheritance == Inheritance::Possible {
             file.remove_acls()?;
             file.set_mode(PRIVATE)?;
         }
         // A setgid directory gave its group.
         let owner = owner.or((inheritance == Inheritance::Possible).then_some(self.caller));
-        self.file_attributes(&file, &metadata, owner, log)?;
-        self.counts.files = self.counts.files.saturating_add(1);
-        self.file_bytes = self.file_bytes.saturating_add(len);
-        Ok(())
+        self.file_attributes(file, metadata, owner, log)
     }
 
     /// Sets the attributes of a file that hands nothing down and has nothing from its directory.
     pub(super) fn file_attributes(&self, file: &NewFile, metadata: &Metadata, owner: Option<Owner>, log: &mut Log) -> Result<(), Error> {
-        let select = |wanted: fn(&[u8]) -> bool| metadata.xattrs.iter().filter(move |xattr| wanted(&xattr.name));
-        // The kernel takes them from an ordinary user only while the owner may write; no later step drops them.
-        for xattr in select(|name| name != ACCESS_ACL && name != CAPABILITY) {
-            self.set_xattr(file, xattr, log)?;
-        }
-        owner.map_or(Ok(()), |owner| file.set_owner(owner))?;
-        for acl in select(|name| name == ACCESS_ACL) {
-            self.set_xattr(file, acl, log)?;
-        }
-        file.set_mode(metadata.mode)?;
-        for capability in select(|name| name == CAPABILITY) {
-            self.set_xattr(file, capability, log)?;
-        }
-        clamped(file.set_time(metadata.mtime)?, log);
+        let held = finish_file(file, metadata, owner, &mut |xattr| self.set_xattr(file, xattr, log))?;
+        clamped(held, log);
         Ok(())
     }
 
@@ -240,6 +310,7 @@ impl Applier {
         log: &mut Log,
     ) -> Result<(), Error> {
         let inherited = self.directories.inheritance(above) == Inheritance::Possible;
+        let owner = owner.filter(|owner| !self.directories.gives(above, *owner));
         if let Some(owner) = owner.or(inherited.then_some(self.caller)) {
             special.set_owner(owner)?;
         }
@@ -305,6 +376,23 @@ impl Applier {
         self.forget_hidden_link(place, name)?;
         self.directories.touch(place.node)
     }
+}
+
+/// Sets the attributes of a file, in the order that the kernel forces; gives the time held if it is another.
+pub(super) fn finish_file(
+    file: &NewFile,
+    metadata: &Metadata,
+    owner: Option<Owner>,
+    set_xattr: &mut dyn FnMut(&Xattr) -> Result<(), Error>,
+) -> Result<Option<Timestamp>, Error> {
+    let select = |wanted: fn(&[u8]) -> bool| metadata.xattrs.iter().filter(move |xattr| wanted(&xattr.name));
+    // The kernel takes them from an ordinary user only while the owner may write; no later step drops them.
+    select(|name| name != ACCESS_ACL && name != CAPABILITY).try_for_each(&mut *set_xattr)?;
+    owner.map_or(Ok(()), |owner| file.set_owner(owner))?;
+    select(|name| name == ACCESS_ACL).try_for_each(&mut *set_xattr)?;
+    file.set_mode(metadata.mode)?;
+    select(|name| name == CAPABILITY).try_for_each(&mut *set_xattr)?;
+    file.set_time(metadata.mtime)
 }
 
 /// Writes down the owner of a directory that has no entry, where the policy wants that.

@@ -9,7 +9,7 @@ use crate::entry::{EntryPath, Name};
 use crate::error::{Error, ErrorKind};
 use crate::observe::{Log, Reason};
 use crate::policy::{ImplicitParents, NonDirectoryParents, SymlinkedParents};
-use crate::root::{Attributes as _, Dir, Kind, Reach, Resolution, Stat, Step, Trail};
+use crate::root::{Attributes as _, Dir, Kind, NewDir, Reach, Resolution, Stat, Step, Trail};
 
 /// A directory of the tree, open, and its number.
 #[derive(Clone, Debug)]
@@ -80,6 +80,13 @@ impl Cache {
     /// Whether a link is on the way.
     fn follows_a_link(&self) -> bool {
         self.levels.iter().any(|level| level.reached == Reached::ByLink)
+    }
+
+    /// Goes on to the directory `name` that was just made in `place`, if that is where the last parent is.
+    pub(super) fn go_down(&mut self, place: &Place, name: Name<'_>, made: Place) {
+        if self.last().map_or(NodeId::TOP, |last| last.node) == place.node {
+            self.push(name, made, Reached::ByName);
+        }
     }
 
     fn push(&mut self, name: Name<'_>, place: Place, reached: Reached) {
@@ -286,9 +293,9 @@ impl Applier {
         if matches!(beneath, Beneath::Unknown) {
             log.note(Reason::LowerUnknown, crate::error::escape_path(name.as_bytes()));
         }
-        let place = self.make_unnamed(here, name, beneath)?;
+        let (made, place) = self.make_unnamed(here, name, beneath)?;
         let implicit = self.policy.implicit(self.caller)?;
-        self.prepare_directory(&place.dir, here.node, implicit.owner)?;
+        self.prepare_directory(&made, place.node, here.node, implicit.owner)?;
         record(&place.dir, &implicit)?;
         Ok(place)
     }
@@ -302,19 +309,21 @@ impl Applier {
 
     /// Makes the directory that lower layers show under a name, with their attributes.
     fn copy_directory_up(&mut self, here: &Place, name: Name<'_>, beneath: Beneath) -> Result<Place, Error> {
-        let place = self.make_unnamed(here, name, beneath)?;
+        let (_, place) = self.make_unnamed(here, name, beneath)?;
         self.take_attributes_over(&place)?;
         Ok(place)
     }
 
-    fn make_unnamed(&mut self, here: &Place, name: Name<'_>, beneath: Beneath) -> Result<Place, Error> {
+    fn make_unnamed(&mut self, here: &Place, name: Name<'_>, beneath: Beneath) -> Result<(NewDir, Place), Error> {
         self.count_object()?;
-        let dir = fresh(self.root.make_directory(&here.dir, name)?)?;
-        let node = self.directories.add((here.node, name), dir.id(), self.implicit_last(), Inheritance::Nothing, &self.policy.limits)?;
+        let made = fresh(self.root.make_directory(&here.dir, name)?)?;
+        let node =
+            self.directories.add((here.node, name), made.dir.id(), self.implicit_last(), Inheritance::Nothing, &self.policy.limits)?;
         if beneath.is_nothing() {
             self.directories.set_cleared(node)?;
         }
-        Ok(Place { dir, node, beneath })
+        let place = Place { dir: made.dir.clone(), node, beneath };
+        Ok((made, place))
     }
 
     /// Counts an object that is made against the limit of entries: directories without one cost as much.

@@ -1,23 +1,27 @@
 //! From the caller's bytes to verified, decoded bytes: what is claimed of a blob, how it is decoded, and the proof that every claim matched.
 //!
-//! In scope: digests and sizes of both sides, gzip and zstd, the thread that decodes ahead. Out of scope: what the decoded bytes mean
+//! In scope: digests and sizes of both sides, gzip and zstd, the threads that decode and hash ahead. Out of scope: what the decoded bytes mean
 //! (`archive`), and opening files: a blob is whatever the caller gives.
 
 mod decode;
+mod digests;
 mod expect;
 mod frame;
 mod gzip;
 mod magic;
 mod output;
 mod pipeline;
+mod pool;
 mod reader;
 mod sniff;
 mod stop;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use digests::Digests;
 pub use expect::Expect;
 pub(crate) use magic::is_compressed;
 pub(crate) use pipeline::{Counts, drive};
+pub(crate) use pool::{Buffer, Part};
 pub(crate) use reader::{BlobStream, BlobSummary, Filler, LayerProof, hash_blob};
 pub(crate) use stop::{Deadline, Stop};

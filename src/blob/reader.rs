@@ -1,9 +1,10 @@
-//! The only file that makes a [`LayerProof`]: hashes a blob on both sides of its decoder and compares the result with the claim.
+//! The only file that makes a [`LayerProof`]: decodes a blob and compares size and digests of both sides with the claim.
 //!
 //! Push, no I/O of its own but [`hash_blob`]: the pulling, pushing and threaded forms of the crate share it.
 
 use std::io::{self, Read};
 
+use super::digests::{Digested, Digests};
 use super::expect::Expect;
 use super::output::Output;
 use super::sniff::Decoder;
@@ -56,7 +57,7 @@ pub(crate) struct BlobSummary {
     pub(crate) verified: Verified,
 }
 
-/// One blob on its way: hash of the stored bytes → decoder → hash of the uncompressed bytes.
+/// One blob on its way through the decoder. Whoever drives it hashes all that it takes and gives: [`digests`](Self::digests).
 ///
 /// The first error is final: every later call gives it again, [`finish`](Self::finish) too.
 #[derive(Debug)]
@@ -64,23 +65,12 @@ pub(crate) struct BlobStream {
     expect: Expect,
     stored: Stored,
     decoder: Decoder,
-    uncompressed: Uncompressed,
     decoded: u64,
     total_bytes: u64,
     ratio: u64,
     notes: Notes,
     failure: Option<Error>,
     end: End,
-}
-
-/// How the uncompressed bytes are hashed.
-#[derive(Debug)]
-enum Uncompressed {
-    /// The compression is not known yet, so there are none.
-    NoneYet,
-    /// They are the stored bytes, hashed by the same algorithm: once is enough.
-    AsStored,
-    Hashed(Box<Hasher>),
 }
 
 #[derive(Debug)]
@@ -97,7 +87,6 @@ impl BlobStream {
             expect: expect.clone(),
             stored: Stored::new(expect, limits),
             decoder: Decoder::new(expect.media(), limits, oddities),
-            uncompressed: Uncompressed::NoneYet,
             decoded: 0,
             total_bytes: limits.total_bytes,
             ratio: limits.ratio,
@@ -105,6 +94,17 @@ impl BlobStream {
             failure: None,
             end: End::NotSeen,
         }
+    }
+
+    /// What hashes the bytes of both sides, for [`finish`](Self::finish).
+    pub(crate) fn digests(&self) -> Digests {
+        Digests::new(self.stored.algorithm, diff_algorithm(&self.expect))
+    }
+
+    /// Whether the decoded bytes are the stored ones and one digest is that of both, so that they are hashed as stored alone. Known
+    /// once bytes were decoded.
+    pub(crate) fn hashes_once(&self) -> bool {
+        self.decoder.compression() == Some(Compression::None) && diff_algorithm(&self.expect) == self.stored.algorithm
     }
 
     /// Takes bytes from the front of `input`, writes decoded ones to `output`, which must not be empty, and gives their count.
@@ -148,27 +148,63 @@ impl BlobStream {
         Ok(drained)
     }
 
+    /// Whether plain bytes may be read to where decoded ones go: [`pass`](Self::pass).
+    pub(crate) fn passes(&self) -> bool {
+        self.hashes_once() && self.decoder.passes()
+    }
+
+    /// Gives the error that came before, if one did.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        self.failure.clone().map_or(Ok(()), Err)
+    }
+
+    /// Charges `count` plain bytes that were read to where decoded ones go, and gives how many of them count as such. Not while input
+    /// waits to be decoded.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode).
+    pub(crate) fn pass(&mut self, count: usize) -> Result<usize, Error> {
+        self.check()?;
+        let allowed = min_usize(self.stored.room(), count);
+        let paid = min_usize(self.total_bytes.saturating_sub(self.decoded), allowed);
+        self.stored.count = self.stored.count.saturating_add(len_u64(allowed));
+        self.decoded = self.decoded.saturating_add(len_u64(paid));
+        let error = match () {
+            () if paid < allowed => Error::limit_exceeded("total_bytes", self.total_bytes),
+            () if allowed < count => self.stored.over(),
+            () => return Ok(paid),
+        };
+        match (self.fail(error), paid) {
+            (error, 0) => Err(error),
+            (_, paid) => Ok(paid),
+        }
+    }
+
     /// Compares what was read with what was claimed, in this order: size, blob digest, end of the compressed stream, diff_id.
     ///
     /// # Errors
     /// The error that decoding ended with, if it did; else [`ErrorKind::SizeMismatch`], [`ErrorKind::DigestMismatch`],
     /// [`ErrorKind::BadCompression`] or [`ErrorKind::Truncated`] (the end), [`ErrorKind::DiffIdMismatch`]. `Ok` means that the blob
     /// was read to its end and every claim matched.
-    pub(crate) fn finish(self) -> Result<(LayerProof, BlobSummary), Error> {
+    pub(crate) fn finish(self, digested: Digested) -> Result<(LayerProof, BlobSummary), Error> {
         if let Some(error) = self.failure {
             return Err(error);
         }
+        let hashes_once = self.hashes_once();
         let blob_bytes = self.stored.count;
-        let blob_digest = self.stored.finish()?;
+        let (blob_digest, stored_hashed) = digested.stored;
+        let (diff_id, decoded_hashed) = if hashes_once { digested.stored } else { digested.decoded };
+        let all_hashed = |hashed, bytes| match hashed == bytes {
+            true => Ok(()),
+            false => Err(Error::new(ErrorKind::DigestMismatch, "not every byte was hashed")),
+        };
+        all_hashed(stored_hashed, blob_bytes)?;
+        self.stored.finish(blob_digest)?;
         match self.end {
             End::Judged(verdict) => verdict?,
             End::NotSeen | End::Seen => return Err(Error::new(ErrorKind::Truncated, "the blob was not read to its end")),
         }
-        let diff_id = match self.uncompressed {
-            Uncompressed::AsStored => blob_digest,
-            Uncompressed::Hashed(hasher) => hasher.finish(),
-            Uncompressed::NoneYet => Hasher::new(diff_algorithm(&self.expect)).finish(),
-        };
+        all_hashed(decoded_hashed, self.decoded)?;
         match self.expect.claimed_diff_id() {
             Some(claimed) if claimed != diff_id => return Err(differ(ErrorKind::DiffIdMismatch, claimed, diff_id)),
             _ => {}
@@ -198,19 +234,16 @@ impl BlobStream {
         self.decoded
     }
 
-    /// Decodes once, hashes and charges both sides. Bytes decoded before an error are given first, the error with the next call.
+    /// Decodes once and charges both sides. Bytes decoded before an error are given first, the error with the next call.
     fn pump(&mut self, input: &mut &[u8], output: &mut [u8]) -> Result<usize, Error> {
-        if let Some(error) = &self.failure {
-            return Err(error.clone());
-        }
-        let offered = *input;
+        self.check()?;
+        let offered = input.len();
         let mut output = Output::new(output);
         let decoded = self.decoder.decode(input, &mut output);
-        self.stored.update(offered.get(..offered.len().saturating_sub(input.len())).unwrap_or_default());
+        self.stored.count = self.stored.count.saturating_add(len_u64(offered.saturating_sub(input.len())));
 
         let written = output.written();
         let paid = min_usize(self.total_bytes.saturating_sub(self.decoded), written.len());
-        self.hash_uncompressed(written.get(..paid).unwrap_or_default());
         self.decoded = self.decoded.saturating_add(len_u64(paid));
 
         let result = if paid < written.len() { Err(Error::limit_exceeded("total_bytes", self.total_bytes)) } else { decoded };
@@ -220,24 +253,6 @@ impl BlobStream {
                 (error, 0) => Err(error),
                 (_, paid) => Ok(paid),
             },
-        }
-    }
-
-    fn hash_uncompressed(&mut self, bytes: &[u8]) {
-        if bytes.is_empty() {
-            return;
-        }
-        if matches!(self.uncompressed, Uncompressed::NoneYet) {
-            let algorithm = diff_algorithm(&self.expect);
-            let is_plain = self.decoder.compression() == Some(Compression::None);
-            self.uncompressed = if is_plain && algorithm == self.stored.algorithm {
-                Uncompressed::AsStored
-            } else {
-                Uncompressed::Hashed(Box::new(Hasher::new(algorithm)))
-            };
-        }
-        if let Uncompressed::Hashed(hasher) = &mut self.uncompressed {
-            hasher.update(bytes);
         }
     }
 
@@ -267,16 +282,18 @@ pub(crate) fn hash_blob(reader: impl Read, expect: &Expect, limits: &Limits, sto
     }
     let mut reader = Filler::new(reader);
     let mut stored = Stored::new(expect, limits);
+    let mut hasher = Hasher::new(stored.algorithm);
     let mut buffer = vec![0; PIECE];
     loop {
         let count = reader.fill(&mut buffer, &|| stop.check())?;
         if count == 0 {
-            return stored.finish().map(drop);
+            return stored.finish(hasher.finish());
         }
         if len_u64(count) > stored.room() {
             return Err(stored.over());
         }
-        stored.update(buffer.get(..count).unwrap_or_default());
+        hasher.update(buffer.get(..count).unwrap_or_default());
+        stored.count = stored.count.saturating_add(len_u64(count));
     }
 }
 
@@ -332,11 +349,10 @@ fn read_once(reader: &mut impl Read, room: &mut [u8]) -> Result<usize, Error> {
     }
 }
 
-/// The stored side of a blob: count and hash, with what is claimed and allowed.
+/// The stored side of a blob: its count, and what is claimed and allowed.
 #[derive(Debug)]
 struct Stored {
     count: u64,
-    hasher: Hasher,
     algorithm: Algorithm,
     claimed: Option<Digest>,
     size: Option<u64>,
@@ -347,8 +363,7 @@ impl Stored {
     fn new(expect: &Expect, limits: &Limits) -> Self {
         let claimed = expect.claimed_blob();
         let algorithm = claimed.map(|digest| digest.algorithm()).unwrap_or_default();
-        let (hasher, size, blob_bytes) = (Hasher::new(algorithm), expect.claimed_size(), limits.blob_bytes);
-        Self { count: 0, hasher, algorithm, claimed, size, blob_bytes }
+        Self { count: 0, algorithm, claimed, size: expect.claimed_size(), blob_bytes: limits.blob_bytes }
     }
 
     /// How many more bytes the blob may have.
@@ -366,24 +381,18 @@ impl Stored {
         }
     }
 
-    fn update(&mut self, bytes: &[u8]) {
-        self.hasher.update(bytes);
-        self.count = self.count.saturating_add(len_u64(bytes.len()));
-    }
-
     /// Compares size and digest with the claims.
-    fn finish(self) -> Result<Digest, Error> {
+    fn finish(&self, found: Digest) -> Result<(), Error> {
         match self.size {
             Some(size) if size != self.count => {
-                let found = self.count;
-                return Err(Error::new(ErrorKind::SizeMismatch, format!("the claimed size is {size} bytes, the blob has {found}")));
+                let count = self.count;
+                return Err(Error::new(ErrorKind::SizeMismatch, format!("the claimed size is {size} bytes, the blob has {count}")));
             }
             _ => {}
         }
-        let found = self.hasher.finish();
         match self.claimed {
             Some(claimed) if claimed != found => Err(differ(ErrorKind::DigestMismatch, claimed, found)),
-            _ => Ok(found),
+            _ => Ok(()),
         }
     }
 }

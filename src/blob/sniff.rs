@@ -91,6 +91,14 @@ impl Decoder {
         }
     }
 
+    /// Whether what comes from now on is given as it is.
+    pub(super) fn passes(&self) -> bool {
+        match &self.stage {
+            Stage::Decoding { codec: Codec::Plain, held, from } => *from >= held.as_slice().len(),
+            Stage::Decoding { .. } | Stage::Looking(_) | Stage::TooShort(_) => false,
+        }
+    }
+
     /// Takes what the first bytes say, if the claim agrees.
     fn settle(&mut self, found: Compression, held: Held<4>) -> Result<(), Error> {
         match self.claim {

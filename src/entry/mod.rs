@@ -166,6 +166,11 @@ impl Entry {
         &self.metadata
     }
 
+    /// Gives the metadata alone.
+    pub(crate) fn into_metadata(self) -> Metadata {
+        self.metadata
+    }
+
     /// The entry's index in the layer, counted from 0.
     #[must_use]
     pub fn index(&self) -> u64 {

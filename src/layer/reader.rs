@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use crate::archive::Piece;
-use crate::blob::{BlobStream, Expect, Filler};
+use crate::blob::{BlobStream, Digests, Expect, Filler};
 use crate::entry::{Entry, Owner};
 use crate::error::Error;
 #[allow(unused_imports, reason = "named by the docs")]
@@ -36,6 +36,7 @@ pub struct LayerReader<R> {
     source: Filler<R>,
     policy: Policy,
     stream: BlobStream,
+    digests: Digests,
     layer: LayerStream,
     stored: Buffer,
     decoded: Buffer,
@@ -91,9 +92,11 @@ impl<R: Read> LayerReader<R> {
     pub fn new(source: R, expect: &Expect, policy: Policy) -> Self {
         // Nothing is owned by anybody here: the ids of the archive are shown as they are.
         let layer = LayerStream::new(&policy, Owner { uid: 0, gid: 0 });
+        let stream = BlobStream::new(expect, &policy.limits, policy.oddities);
         Self {
             source: Filler::new(source),
-            stream: BlobStream::new(expect, &policy.limits, policy.oddities),
+            digests: stream.digests(),
+            stream,
             layer,
             policy,
             stored: Buffer::new(),
@@ -152,7 +155,7 @@ impl<R: Read> LayerReader<R> {
         let cap = self.policy.limits.events;
         let (_end, events) = self.layer.parser.finish()?;
         events.into_iter().for_each(|event| self.events.record(event, cap));
-        let (proof, _) = self.stream.finish()?;
+        let (proof, _) = self.stream.finish(self.digests.finish())?;
         Ok(LayerEnd { verified: proof.verified(), events: self.events })
     }
 
@@ -218,18 +221,25 @@ impl<R: Read> LayerReader<R> {
                 (self.stored.start, self.stored.end) = (0, count);
                 if count == 0 {
                     let drained = self.stream.end_of_input(&mut self.decoded.bytes)?;
-                    (self.decoded.start, self.decoded.end) = (0, drained);
-                    return Ok(drained > 0);
+                    return Ok(self.decoded(drained));
                 }
+                self.digests.stored(self.stored.filled());
             }
             let mut input = self.stored.filled();
             let made = self.stream.decode(&mut input, &mut self.decoded.bytes)?;
             let left = input.len();
             self.stored.keep(left);
-            if made > 0 {
-                (self.decoded.start, self.decoded.end) = (0, made);
+            if self.decoded(made) {
                 return Ok(true);
             }
         }
+    }
+    /// Takes note that so many bytes were decoded; gives whether there were any.
+    fn decoded(&mut self, made: usize) -> bool {
+        (self.decoded.start, self.decoded.end) = (0, made);
+        if !self.stream.hashes_once() {
+            self.digests.decoded(self.decoded.filled());
+        }
+        made > 0
     }
 }

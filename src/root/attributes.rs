@@ -207,6 +207,6 @@ pub(super) fn times(time: Timestamp) -> Timestamps {
 }
 
 /// Whether every usual filesystem holds `time`: 1980 to 2037 (FAT starts there, 32-bit seconds end there).
-pub(super) fn always_held(time: Timestamp) -> bool {
+pub(crate) fn always_held(time: Timestamp) -> bool {
     (315_532_800..2_145_916_800).contains(&time.secs())
 }

@@ -25,29 +25,41 @@ pub(crate) struct NewFile {
     pub(super) file: File,
 }
 
+/// A directory that was just made, as the kernel made it.
+#[derive(Debug)]
+pub(crate) struct NewDir {
+    pub(crate) dir: Dir,
+    pub(crate) stat: Stat,
+}
+
 const NEW_FILE: OFlags = OFlags::WRONLY.union(OFlags::CREATE).union(OFlags::EXCL).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 /// Room to write for the maker alone, until the metadata is applied.
 const PRIVATE_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
 const PRIVATE_DIR: Mode = Mode::RWXU;
 
 impl Root {
-    /// Makes a directory, mode 0700 whatever the umask, and opens it for reading.
-    pub(crate) fn make_directory(&self, dir: &Dir, name: Name<'_>) -> Result<Made<Dir>, Error> {
+    /// Makes a directory, mode 0700 less the umask, and opens it for reading.
+    pub(crate) fn make_directory(&self, dir: &Dir, name: Name<'_>) -> Result<Made<NewDir>, Error> {
         match sys!(mkdirat(&dir.fd, name.as_bytes(), PRIVATE_DIR)) {
             Ok(()) => {}
             Err(Errno::EXIST) => return Ok(Made::Exists),
             Err(errno) => return Err(failed("making a directory")(errno)),
         }
-        self.open_directory(dir, name).map(Made::New)
+        let (dir, stat) = self.open_with_stat(dir, name)?;
+        Ok(Made::New(NewDir { dir, stat }))
     }
 
     /// Opens a directory for reading, so that it takes attributes; gives its owner permission first where it lacks it.
     pub(crate) fn open_directory(&self, dir: &Dir, name: Name<'_>) -> Result<Dir, Error> {
+        self.open_with_stat(dir, name).map(|(dir, _)| dir)
+    }
+
+    fn open_with_stat(&self, dir: &Dir, name: Name<'_>) -> Result<(Dir, Stat), Error> {
         match self.open_name(dir, name, READABLE_DIR) {
-            Ok(fd) => Dir::from_fd(fd),
+            Ok(fd) => Dir::with_stat(fd),
             Err(Errno::ACCESS) => {
                 self.grant_owner(dir, name)?;
-                self.open_name(dir, name, READABLE_DIR).map_err(failed("opening a directory")).and_then(Dir::from_fd)
+                self.open_name(dir, name, READABLE_DIR).map_err(failed("opening a directory")).and_then(Dir::with_stat)
             }
             Err(errno) => Err(failed("opening a directory")(errno)),
         }
@@ -129,13 +141,13 @@ impl Root {
 
 impl NewFile {
     /// Writes `bytes` at `offset`: what was skipped becomes a hole.
-    pub(crate) fn write_at(&mut self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+    pub(crate) fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
         gate("pwrite64").map_err(failed("writing a file"))?;
         self.file.write_all_at(bytes, offset).map_err(|e| Error::io("writing a file", &e))
     }
 
     /// Sets the length: a hole at the end.
-    pub(crate) fn extend_to(&mut self, len: u64) -> Result<(), Error> {
+    pub(crate) fn extend_to(&self, len: u64) -> Result<(), Error> {
         gate("ftruncate").map_err(failed("extending a file"))?;
         self.file.set_len(len).map_err(|e| Error::io("extending a file", &e))
     }

@@ -13,9 +13,9 @@ pub(crate) mod sys;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use attributes::{Attributes, XattrRefusal, caller};
+pub(crate) use attributes::{Attributes, XattrRefusal, always_held, caller};
 pub(crate) use copy::{Held, Unreadable, read_xattrs};
-pub(crate) use create::{Made, NewFile};
+pub(crate) use create::{Made, NewDir, NewFile};
 pub(crate) use remove::{Clearing, Keep, Removal};
 pub(crate) use resolve::{Looked, Reach, Resolution, Step, Trail, Views, walk};
 pub(crate) use special::NewSpecial;
@@ -33,6 +33,11 @@ use crate::archive::Timestamp;
 use crate::entry::Name;
 use crate::error::{Error, ErrorKind};
 use sys::sys;
+
+/// Takes the faults that tests have planted in the calls of this thread, for one that works for it.
+pub(crate) fn inherit_faults() -> sys::Faults {
+    sys::Faults::inherit()
+}
 
 /// The capability to write below one directory. Nothing outside it can be named through it.
 #[derive(Debug)]
@@ -87,7 +92,7 @@ impl Root {
     /// Makes the directory `name`, mode 0700, and gives the capability for it alone.
     pub(crate) fn make_root(&self, name: Name<'_>) -> Result<Self, Error> {
         match self.make_directory(&self.top, name)? {
-            Made::New(top) => Ok(Self { top, ..self.try_clone()? }),
+            Made::New(made) => Ok(Self { top: made.dir, ..self.try_clone()? }),
             Made::Exists => Err(Error::new(ErrorKind::Io, "a name that is to be made is there: somebody else writes here")),
         }
     }
@@ -164,8 +169,13 @@ pub(crate) enum Kind {
 
 impl Dir {
     fn from_fd(fd: OwnedFd) -> Result<Self, Error> {
+        Self::with_stat(fd).map(|(dir, _)| dir)
+    }
+
+    fn with_stat(fd: OwnedFd) -> Result<(Self, Stat), Error> {
         let stat = sys!(fstat(&fd)).map_err(failed("looking at a directory"))?;
-        Ok(Self { fd: Arc::new(fd), id: Stat::from_os(&stat).id })
+        let stat = Stat::from_os(&stat);
+        Ok((Self { fd: Arc::new(fd), id: stat.id }, stat))
     }
 
     /// Which directory this is.

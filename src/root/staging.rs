@@ -44,8 +44,8 @@ impl Root {
             let random = std::collections::hash_map::RandomState::new().build_hasher().finish();
             let raw = [prefix, format!("{random:016x}").as_bytes()].concat();
             let name = Name::new(&raw).ok_or_else(|| Error::new(ErrorKind::NameTooLong, "the name of the staging directory"))?;
-            let Made::New(dir) = self.make_directory(&self.top, name)? else { continue };
-            match self.prepare_private(dir) {
+            let Made::New(made) = self.make_directory(&self.top, name)? else { continue };
+            match self.prepare_private(made.dir) {
                 // Before it was locked it could be taken for a leftover.
                 Ok(root) if self.top.stat_of(name)?.map(|stat| stat.id) != Some(root.top.id()) => {}
                 Ok(root) => return Ok(PrivateDir { root, name: raw }),

@@ -17,6 +17,26 @@ pub(super) fn gate(_call: &'static str) -> Result<(), Errno> {
     Ok(())
 }
 
+/// The faults of a thread, for one that it starts: there are none.
+#[cfg(not(feature = "fault-injection"))]
+#[derive(Debug)]
+pub(crate) struct Faults;
+
+#[cfg(not(feature = "fault-injection"))]
+impl Faults {
+    /// Takes the faults of the calling thread.
+    pub(crate) fn inherit() -> Self {
+        Self
+    }
+
+    /// Does `work` with them.
+    pub(crate) fn during<T>(self, work: impl FnOnce() -> T) -> T {
+        work()
+    }
+}
+
+#[cfg(feature = "fault-injection")]
+pub(crate) use plan::Faults;
 #[cfg(feature = "fault-injection")]
 pub(super) use plan::gate;
 
@@ -25,7 +45,8 @@ pub use plan::{Calls, Fault, inject};
 
 #[cfg(feature = "fault-injection")]
 mod plan {
-    use std::cell::Cell;
+    use std::cell::RefCell;
+    use std::sync::{Arc, Mutex, PoisonError};
 
     use super::Errno;
 
@@ -52,22 +73,43 @@ mod plan {
     }
 
     thread_local! {
-        static PLAN: Cell<Option<(Fault, Calls)>> = const { Cell::new(None) };
+        static PLAN: RefCell<Faults> = const { RefCell::new(Faults(None)) };
     }
 
-    /// Does `work` with a fault in the calls on the tree that the calling thread makes. With one thread an unpack makes all there.
+    /// What is to fail, and what was called, in a thread and those that it starts for the work.
+    #[derive(Clone, Debug, Default)]
+    pub(crate) struct Faults(Option<Arc<Mutex<(Fault, Calls)>>>);
+
+    impl Faults {
+        /// Takes the faults of the calling thread.
+        pub(crate) fn inherit() -> Self {
+            PLAN.with_borrow(Self::clone)
+        }
+
+        /// Does `work` with them.
+        pub(crate) fn during<T>(self, work: impl FnOnce() -> T) -> T {
+            let before = PLAN.replace(self);
+            let done = work();
+            PLAN.set(before);
+            done
+        }
+    }
+
+    /// Does `work` with a fault in the calls on the tree that it makes.
     pub fn inject<T>(fault: Fault, work: impl FnOnce() -> T) -> (T, Calls) {
-        PLAN.set(Some((fault, Calls::default())));
-        let done = work();
-        let calls = PLAN.take().map_or_else(Calls::default, |(_, calls)| calls);
+        let plan = Arc::new(Mutex::new((fault, Calls::default())));
+        let done = Faults(Some(Arc::clone(&plan))).during(work);
+        let (_, calls) = *plan.lock().unwrap_or_else(PoisonError::into_inner);
         (done, calls)
     }
 
     pub(in super::super) fn gate(call: &'static str) -> Result<(), Errno> {
-        let Some((fault, mut calls)) = PLAN.get() else { return Ok(()) };
+        let Faults(Some(plan)) = Faults::inherit() else { return Ok(()) };
+        let mut plan = plan.lock().unwrap_or_else(PoisonError::into_inner);
+        let (fault, calls) = &mut *plan;
         let number = calls.count;
         calls.count = calls.count.saturating_add(1);
-        let errno = match fault {
+        let errno = match *fault {
             Fault::Once(at, errno) if number == at => Some(errno),
             Fault::ForEver(at, errno) if number >= at => Some(errno),
             Fault::Named(name, errno) if name == call => Some(errno),
@@ -76,7 +118,6 @@ mod plan {
         if errno.is_some() {
             calls.failed = calls.failed.or(Some(call));
         }
-        PLAN.set(Some((fault, calls)));
         errno.map_or(Ok(()), |errno| Err(Errno::from_raw_os_error(errno)))
     }
 }

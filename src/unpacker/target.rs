@@ -1,5 +1,6 @@
 //! Where the layers of an unpacker go: one staged tree, a directory of the caller's, or a directory for each layer.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use super::Unpacked;
@@ -64,7 +65,7 @@ impl Target {
     }
 
     /// Gives what applies the next layer.
-    pub(super) fn begin_layer(&mut self, policy: &Policy) -> Result<Applier, Error> {
+    pub(super) fn begin_layer(&mut self, policy: &Policy, threads: NonZeroUsize) -> Result<Applier, Error> {
         let mut applier = match self {
             Self::Rootfs { applier, .. } | Self::InPlace { applier } => {
                 applier.take().ok_or_else(|| Error::new(ErrorKind::Cancelled, "an earlier layer was abandoned"))?
@@ -74,7 +75,7 @@ impl Target {
                 Applier::overlay(root, policy.clone(), stack.form, stack.lowers.clone())?
             }
         };
-        applier.begin_layer()?;
+        applier.begin_layer(threads)?;
         Ok(applier)
     }
 

@@ -9,7 +9,7 @@ mod zstd;
 
 use std::io::Write as _;
 
-use super::{BlobStream, BlobSummary, Expect};
+use super::{BlobStream, BlobSummary, Digests, Expect};
 use crate::digest::{Algorithm, Digest, Hasher};
 use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
@@ -132,6 +132,7 @@ impl Ask {
 
     fn run(&self, blob: &[u8], cut: Cut) -> Outcome {
         let mut stream = self.stream();
+        let mut digests = stream.digests();
         let mut decoded = Vec::new();
         let mut random = Random(if let Cut::Random(seed) = cut { seed } else { 0 });
         let mut sizes = || match cut {
@@ -147,7 +148,9 @@ impl Ask {
             let offered = piece.len();
             let at_end = rest.is_empty();
             let result = if at_end { stream.end_of_input(&mut buffer) } else { stream.decode(&mut piece, &mut buffer) };
-            rest = &rest[offered - piece.len()..];
+            let taken = offered - piece.len();
+            digests.stored(&rest[..taken]);
+            rest = &rest[taken..];
             match result {
                 Ok(0) if at_end => break,
                 Ok(count) => decoded.extend_from_slice(&buffer[..count]),
@@ -158,8 +161,11 @@ impl Ask {
             }
         }
         assert_eq!(stream.decoded_bytes(), decoded.len() as u64);
+        if !stream.hashes_once() {
+            digests.decoded(&decoded);
+        }
         let events = stream.take_events().into_iter().map(|event| (event.reason, event.location.offset, event.detail)).collect();
-        let result = stream.finish().map(|(proof, summary)| {
+        let result = stream.finish(digests.finish()).map(|(proof, summary)| {
             assert_eq!((proof.verified(), proof.diff_id()), (summary.verified, summary.diff_id));
             summary
         });

@@ -3,10 +3,11 @@
 use std::io::{self, Read};
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::blob::{Counts, Deadline, Stop, drive};
+use crate::blob::{Buffer, Counts, Deadline, Stop, drive};
 use crate::observe::CancelToken;
 
 type Seen = (Vec<(Vec<u8>, Counts)>, Result<(BlobSummary, Vec<Reason>), Error>);
@@ -19,7 +20,8 @@ fn threads(count: usize) -> NonZeroUsize {
 fn drive_with<R: Read + Send>(count: usize, source: R, ask: &Ask, refuse: usize) -> Seen {
     let cancel = CancelToken::new();
     let mut pieces = Vec::new();
-    let mut sink = |bytes: &[u8], counts: Counts| {
+    let mut sink = |piece: &Arc<Buffer>, counts: Counts| {
+        let bytes = piece.filled();
         if pieces.len() == refuse {
             return Err(Error::new(ErrorKind::PathTraversal, "the sink's").at_offset(counts.decoded_bytes));
         }

@@ -105,14 +105,46 @@ fn every_cut_and_every_added_byte_of_a_claimed_blob_is_refused() {
 
 #[test]
 fn a_blob_that_is_not_read_to_its_end_proves_nothing() {
+    let kind = |stream: BlobStream, digests: Digests| stream.finish(digests.finish()).map(|_| ()).map_err(|error| error.kind());
     for (_, blob) in forms() {
         let mut stream = Ask::anything().stream();
-        let mut output = [0; 1000];
-        assert!(stream.decode(&mut &blob[..], &mut output).is_ok());
-        assert_eq!(stream.finish().map(|_| ()).map_err(|error| error.kind()), Err(ErrorKind::Truncated));
+        let (mut output, mut input, mut digests) = ([0; 1000], &blob[..], stream.digests());
+        let made = stream.decode(&mut input, &mut output).unwrap();
+        digests.stored(&blob[..blob.len() - input.len()]);
+        if !stream.hashes_once() {
+            digests.decoded(&output[..made]);
+        }
+        assert_eq!(kind(stream, digests), Err(ErrorKind::Truncated));
     }
     let untouched = Ask::anything().stream();
-    assert_eq!(untouched.finish().map(|_| ()).map_err(|error| error.kind()), Err(ErrorKind::Truncated));
+    let digests = untouched.digests();
+    assert_eq!(kind(untouched, digests), Err(ErrorKind::Truncated));
+}
+
+#[test]
+fn bytes_that_were_not_hashed_prove_nothing() {
+    for (_, blob) in forms() {
+        for missing in ["none", "a stored byte", "all stored", "a decoded byte"] {
+            let mut stream = Ask::anything().stream();
+            let (mut output, mut digests, mut decoded) = (vec![0; 1 << 20], stream.digests(), Vec::new());
+            let made = stream.decode(&mut &blob[..], &mut output).unwrap();
+            decoded.extend_from_slice(&output[..made]);
+            while let drained @ 1.. = stream.end_of_input(&mut output).unwrap() {
+                decoded.extend_from_slice(&output[..drained]);
+            }
+            let once = stream.hashes_once();
+            digests.stored(match missing {
+                "a stored byte" => &blob[1..],
+                "all stored" => &[],
+                _ => &blob,
+            });
+            if !once {
+                digests.decoded(if missing == "a decoded byte" { &decoded[1..] } else { &decoded });
+            }
+            let whole = missing == "none" || missing == "a decoded byte" && once;
+            assert_eq!(stream.finish(digests.finish()).is_ok(), whole, "{missing}");
+        }
+    }
 }
 
 #[test]

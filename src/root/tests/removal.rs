@@ -60,10 +60,13 @@ fn a_symlink_is_removed_not_its_target() {
 fn three_thousand_levels_go_with_few_handles() {
     let dir = tempfile::tempdir().unwrap();
     let root = open(dir.path());
-    let Made::New(mut deep) = root.make_directory(root.top(), name("top")).unwrap() else { panic!("exists") };
+    let make = |dir: &Dir, raw| {
+        let Made::New(made) = root.make_directory(dir, name(raw)).unwrap() else { panic!("exists") };
+        made.dir
+    };
+    let mut deep = make(root.top(), "top");
     for _ in 0..3000 {
-        let Made::New(next) = root.make_directory(&deep, name("d")).unwrap() else { panic!("exists") };
-        deep = next;
+        deep = make(&deep, "d");
     }
     drop(deep);
     let mut heard = Heard::default();

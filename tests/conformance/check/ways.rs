@@ -15,10 +15,16 @@ pub struct Way {
     pub place: &'static Place,
 }
 
-/// The ways of a case, which must give the same: of resolver, threads and filesystem every pair is there.
+/// The ways of a case, which must give the same: of resolver, one thread or four, and filesystem every pair is there.
 pub fn ways() -> impl Iterator<Item = Way> {
-    const PAIRED: [(Resolver, usize, usize); 4] =
-        [(Resolver::Openat2, 1, 0), (Resolver::Openat2, 4, 1), (Resolver::Walk, 1, 1), (Resolver::Walk, 4, 0)];
+    const PAIRED: [(Resolver, usize, usize); 6] = [
+        (Resolver::Openat2, 1, 0),
+        (Resolver::Openat2, 4, 1),
+        (Resolver::Walk, 1, 1),
+        (Resolver::Walk, 4, 0),
+        (Resolver::Openat2, 2, 0),
+        (Resolver::Walk, 8, 1),
+    ];
     PAIRED.into_iter().map(|(resolver, threads, place)| Way::of(resolver, threads, place))
 }
 

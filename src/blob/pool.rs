@@ -1,0 +1,130 @@
+//! Buffers that are used again: [`Pool`] gives them, and each comes back when its last holder drops it.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+/// A bounded number of buffers of one size, made when they are first needed.
+#[derive(Debug)]
+pub(super) struct Pool {
+    home: Sender<Vec<u8>>,
+    free: Receiver<Vec<u8>>,
+    size: usize,
+    unmade: usize,
+}
+
+/// A buffer of a [`Pool`] and how much of it is filled. Whoever shares it by `Arc` only reads.
+#[derive(Debug)]
+pub(crate) struct Buffer {
+    bytes: Vec<u8>,
+    len: usize,
+    home: Sender<Vec<u8>>,
+}
+
+/// A part of a shared buffer, or a copy where it is none.
+#[derive(Clone, Debug)]
+pub(crate) enum Part {
+    Shared { buffer: Arc<Buffer>, range: Range<usize> },
+    Copied(Box<[u8]>),
+}
+
+impl Pool {
+    pub(super) fn new(count: usize, size: usize) -> Self {
+        let (home, free) = channel();
+        Self { home, free, size, unmade: count }
+    }
+
+    /// Gives an empty buffer; waits until one is free.
+    pub(super) fn take(&mut self) -> Buffer {
+        let bytes = match (self.free.try_recv(), self.unmade) {
+            (Ok(bytes), _) => bytes,
+            (Err(_), 0) => self.free.recv().unwrap_or_default(),
+            (Err(_), unmade) => {
+                self.unmade = unmade.saturating_sub(1);
+                vec![0; self.size]
+            }
+        };
+        Buffer { bytes, len: 0, home: self.home.clone() }
+    }
+}
+
+impl Buffer {
+    /// What is filled.
+    pub(crate) fn filled(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+
+    /// What is not.
+    pub(super) fn room(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(self.len..).unwrap_or_default()
+    }
+
+    /// Says that so many bytes more are filled.
+    pub(super) fn advance(&mut self, count: usize) {
+        self.len = self.len.saturating_add(count).min(self.bytes.len());
+    }
+
+    /// Gives bytes of this buffer as a share of it; others are copied.
+    pub(crate) fn share(self: &Arc<Self>, bytes: &[u8]) -> Part {
+        match self.range_of(bytes) {
+            Some(range) => Part::Shared { buffer: Arc::clone(self), range },
+            None => Part::Copied(bytes.into()),
+        }
+    }
+
+    /// Where `bytes` lie in what is filled, if they do.
+    fn range_of(&self, bytes: &[u8]) -> Option<Range<usize>> {
+        let start = bytes.as_ptr().addr().checked_sub(self.bytes.as_ptr().addr())?;
+        let range = start..start.checked_add(bytes.len())?;
+        self.filled().get(range.clone()).map(|_| range)
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        // Without a pool any more nobody needs it.
+        self.home.send(std::mem::take(&mut self.bytes)).unwrap_or_default();
+    }
+}
+
+impl Part {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Shared { buffer, range } => buffer.filled().get(range.clone()).unwrap_or_default(),
+            Self::Copied(bytes) => bytes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_comes_back_when_its_last_holder_drops_it() {
+        let mut pool = Pool::new(1, 4);
+        let mut buffer = pool.take();
+        buffer.room().copy_from_slice(b"abcd");
+        buffer.advance(3);
+        let buffer = Arc::new(buffer);
+        let part = buffer.share(&buffer.filled()[1..]);
+        drop(buffer);
+        assert_eq!(part.bytes(), b"bc");
+        assert!(pool.free.try_recv().is_err());
+        drop(part);
+        assert_eq!(pool.take().filled(), b"");
+    }
+
+    #[test]
+    fn what_lies_elsewhere_or_beyond_what_is_filled_is_copied() {
+        let mut pool = Pool::new(1, 8);
+        let mut buffer = pool.take();
+        buffer.advance(4);
+        let buffer = Arc::new(buffer);
+        let shared = |bytes: &[u8]| matches!(buffer.share(bytes), Part::Shared { .. });
+        assert!(shared(&buffer.bytes[2..4]));
+        assert!(!shared(&buffer.bytes[2..5]));
+        assert!(!shared(&[0; 4]));
+        assert_eq!(buffer.share(b"elsewhere").bytes(), b"elsewhere");
+    }
+}

@@ -1,0 +1,98 @@
+//! How many calls on the tree an entry costs, by its kind: what is the same already is not set again, and one name is opened once.
+//! `close` is not counted, nor what a layer costs whatever is in it.
+#![cfg(feature = "fault-injection")]
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    dead_code,
+    missing_docs,
+    unreachable_pub
+)]
+
+mod common;
+
+use common::builder::{Entry, Tar, tar};
+use common::engine::{self, Form, Mode, container_for_caller};
+use safe_layers::Resolver;
+use safe_layers::fault::{Fault, inject};
+
+/// Calls of a whole unpack.
+fn calls(layer: &Tar, threads: usize) -> u64 {
+    let dir = tempfile::tempdir().unwrap();
+    let mode = Mode { form: Form::Rootfs, resolver: Resolver::Auto, threads, chunk: usize::MAX };
+    let unpack = || engine::unpack(dir.path(), mode, container_for_caller(), &[layer.source()]).map(drop);
+    let (done, calls) = inject(Fault::Never, unpack);
+    done.unwrap();
+    calls.count
+}
+
+/// Asserts what each of `entry(0)`, `entry(1)` and so on costs, in the directory `d`.
+#[track_caller]
+fn each_costs(expected: u64, entry: impl Fn(u64) -> Entry + Copy + Send + Sync + 'static) {
+    for threads in [1, 2, 4] {
+        let layer = |count| (0..count).fold(tar().dir("d").file("d/target", "x"), |tar, number| tar.add(entry(number)));
+        let (few, many) = (calls(&layer(10), threads), calls(&layer(50), threads));
+        assert_eq!((many - few) as f64 / 40.0, expected as f64, "on {threads} threads");
+    }
+}
+
+fn file(number: u64) -> Entry {
+    Entry::file(format!("d/f{number}"), "content")
+}
+
+#[test]
+fn a_file_of_the_caller_is_opened_written_and_given_its_mode_and_time() {
+    each_costs(4, file);
+}
+
+#[test]
+fn an_empty_file_is_not_written() {
+    each_costs(3, |number| Entry::file(format!("d/f{number}"), ""));
+}
+
+#[test]
+fn a_time_that_a_filesystem_may_not_hold_is_read_back() {
+    each_costs(5, |number| file(number).mtime(0));
+}
+
+#[test]
+fn special_bits_are_read_back() {
+    each_costs(5, |number| file(number).mode(0o1755));
+}
+
+#[test]
+fn another_owner_is_set() {
+    if engine::is_root() {
+        each_costs(5, |number| file(number).uid(7).gid(7));
+    }
+}
+
+#[test]
+fn an_attribute_is_set_by_one_call() {
+    each_costs(5, |number| file(number).pax("SCHILY.xattr.user.a", "v"));
+}
+
+#[test]
+fn a_large_file_is_one_write_for_each_piece_that_it_has_a_part_of() {
+    // Nine pieces of 256 KiB with its header, and it starts within one.
+    each_costs(3 + 10, |number| Entry::file(format!("d/f{number}"), vec![b'x'; 9 * (256 << 10) - 512]));
+}
+
+#[test]
+fn a_directory_is_made_opened_and_looked_at_and_in_the_end_opened_again_for_its_mode_and_time() {
+    each_costs(7, |number| Entry::dir(format!("d/d{number}")));
+}
+
+#[test]
+fn a_symlink_is_made_held_and_looked_at_and_given_its_time() {
+    each_costs(4, |number| Entry::symlink(format!("d/s{number}"), "target"));
+}
+
+#[test]
+fn a_hardlink_is_made_between_two_looks_at_its_target() {
+    each_costs(3, |number| Entry::hardlink(format!("d/h{number}"), "d/target"));
+}
