@@ -1,6 +1,7 @@
 //! Counts of what was tried, and docs/EVIDENCE.md, which is made of them.
 
 use std::collections::BTreeMap;
+use std::process::Command;
 use std::time::Duration;
 
 use crate::run::{Extent, Settings, repository};
@@ -87,12 +88,13 @@ pub fn write(section: &Section, extent: Extent, counts: &Counts, took: Duration)
     }
     let short = if extent == Extent::Short { " --short" } else { "" };
     let text = format!(
-        "{}\n\n{} ({})\n\n`cargo xtask torture{short} {}`, {}, {}, {} s\n\n{}",
+        "{}\n\n{} ({})\n\n`cargo xtask torture{short} {}`, {}, commit {}, {}, {} s\n\n{}",
         section.name,
         section.title,
         section.guarantees,
         section.name,
         date(),
+        commit(),
         machine(),
         took.as_secs(),
         counts.table().trim_end()
@@ -104,7 +106,18 @@ pub fn write(section: &Section, extent: Extent, counts: &Counts, took: Duration)
 }
 
 fn date() -> String {
-    let output = std::process::Command::new("date").args(["-u", "+%Y-%m-%d"]).output().expect("date");
+    said(Command::new("date").args(["-u", "+%Y-%m-%d"]))
+}
+
+/// What was run: the commit that is checked out, with a `+` where the sources differ from it.
+fn commit() -> String {
+    let git = |words: &[&str]| said(Command::new("git").current_dir(repository()).args(words));
+    let changed = if git(&["status", "--porcelain", "--", "src", "examples", "xtask", "tests"]).is_empty() { "" } else { "+" };
+    git(&["rev-parse", "--short", "HEAD"]) + changed
+}
+
+fn said(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
