@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use super::objects::finish_file;
+use super::files::finish_file;
 use crate::blob::Part;
 use crate::entry::{Metadata, Owner};
 use crate::error::{Error, ErrorKind, Location};

@@ -3,6 +3,7 @@
 
 mod copy_up;
 mod directories;
+mod files;
 mod fill;
 mod finish;
 mod links;
@@ -26,10 +27,10 @@ use crate::policy::{IMPLICIT_MODE, Judged, Policy, Resolver};
 use crate::root::{Attributes as _, Root, caller};
 use copy_up::Copies;
 use directories::{Directories, Final, Inheritance, Mode, NodeId};
+use files::OpenFile;
 use fill::Fillers;
 use links::Deferred;
 use lower::Beneath;
-use objects::OpenFile;
 use parents::Cache;
 use written::Written;
 

@@ -1,65 +1,18 @@
-//! Makes one object for one entry, in place of what stands there, with its attributes.
-
-use std::sync::Arc;
+//! Makes one object for one entry, in place of what stands there, with its attributes; regular files apart.
 
 use super::Applier;
 use super::directories::{Final, Inheritance, Mode, NodeId};
-use super::fill::{Job, Last};
 use super::lower::Beneath;
 use super::parents::{Missing, Place};
 use crate::archive::{Timestamp, Xattr};
-use crate::blob::{Buffer, Part};
-use crate::entry::{ACCESS_ACL, CAPABILITY, DEFAULT_ACL, Device, Entry, Metadata, Name, Owner, SymlinkTarget};
-use crate::error::{Error, ErrorKind, Location};
+use crate::entry::{ACCESS_ACL, DEFAULT_ACL, Device, Entry, Metadata, Name, Owner, SymlinkTarget};
+use crate::error::{Error, ErrorKind};
 use crate::observe::{Log, Reason};
 use crate::policy::{Duplicates, Implicit};
-use crate::root::{Attributes, Dir, Kind, Made, NewDir, NewFile, NewSpecial, Stat, XattrRefusal, always_held};
-
-/// Mode of a file until its own is set: that of a new one, where a default ACL made it another.
-const PRIVATE: u32 = 0o600;
+use crate::root::{Attributes, Dir, Kind, Made, NewDir, NewSpecial, Stat, XattrRefusal};
 
 /// Mode of a directory until its own is set.
 const OWNER_ALL: u32 = 0o700;
-
-/// A regular file whose body arrives.
-#[derive(Debug)]
-pub(super) struct OpenFile {
-    file: Filling,
-    metadata: Metadata,
-    owner: Option<Owner>,
-    inheritance: Inheritance,
-    len: u64,
-    /// Where the next write without a gap goes.
-    end: u64,
-}
-
-/// Who writes a file.
-#[derive(Debug)]
-enum Filling {
-    /// The applier, at once.
-    Here(NewFile),
-    /// A thread of [`Fillers`](super::fill::Fillers), which gets these parts next.
-    Beside { file: Arc<NewFile>, parts: Vec<(u64, Part)>, location: Arc<Location> },
-}
-
-impl OpenFile {
-    pub(super) fn write(&mut self, offset: u64, bytes: &[u8], piece: Option<&Arc<Buffer>>) -> Result<(), Error> {
-        match (&mut self.file, piece) {
-            (Filling::Here(file), _) => file.write_at(offset, bytes)?,
-            (Filling::Beside { parts, .. }, Some(piece)) => parts.push((offset, piece.share(bytes))),
-            (Filling::Beside { file, .. }, None) => file.write_at(offset, bytes)?,
-        }
-        self.end = offset.saturating_add(crate::convert::len_u64(bytes.len()));
-        Ok(())
-    }
-
-    /// Takes the parts that wait for a thread, as a job.
-    pub(super) fn take_parts(&mut self) -> Option<Job> {
-        let Filling::Beside { file, parts, location } = &mut self.file else { return None };
-        let (file, location) = (Arc::clone(file), Arc::clone(location));
-        (!parts.is_empty()).then(|| Job { file, parts: std::mem::take(parts), last: None, location })
-    }
-}
 
 impl Applier {
     /// Applies the root entry: its attributes, to the root.
@@ -175,88 +128,6 @@ impl Applier {
         }
     }
 
-    /// Makes a regular file, always a new one: never written through what stands there.
-    pub(super) fn file(&mut self, entry: Entry, owner: Option<Owner>, len: u64, log: &mut Log) -> Result<(), Error> {
-        let (place, name) = self.place_for(&entry, log)?;
-        let file = match self.new_file(&place, name)? {
-            Made::New(file) => file,
-            Made::Exists => {
-                let stat = place.dir.stat_of(name)?;
-                self.clear_place(&place, name, stat, log)?;
-                fresh(self.new_file(&place, name)?)?
-            }
-        };
-        self.landed(&place, &entry, name)?;
-        let inheritance = self.directories.inheritance(place.node);
-        let owner = owner.filter(|owner| !self.directories.gives(place.node, *owner));
-        let location = entry.location();
-        let metadata = entry.into_metadata();
-        // Whatever may have to be told, a refused attribute or a clamped time, is told here.
-        let silent = metadata.xattrs.is_empty() && always_held(metadata.mtime) && inheritance == Inheritance::Nothing;
-        let file = match self.fillers {
-            Some(_) if silent => Filling::Beside { file: Arc::new(file), parts: Vec::new(), location: Arc::new(location) },
-            _ => Filling::Here(file),
-        };
-        self.open = Some(OpenFile { file, metadata, owner, inheritance, len, end: 0 });
-        Ok(())
-    }
-
-    /// Makes a file; where too many are open, those that are being filled are waited for.
-    fn new_file(&mut self, place: &Place, name: Name<'_>) -> Result<Made<NewFile>, Error> {
-        match self.root.make_file(&place.dir, name) {
-            Err(error) if error.is_out_of_handles() && self.fillers.is_some() => {
-                self.settle()?;
-                self.root.make_file(&place.dir, name)
-            }
-            made => made,
-        }
-    }
-
-    /// Ends a file whose body is complete.
-    pub(super) fn close_file(&mut self, mut open: OpenFile, log: &mut Log) -> Result<(), Error> {
-        let parts = open.take_parts();
-        let OpenFile { file, metadata, owner, inheritance, len, end } = open;
-        let extend_to = (end < len).then_some(len);
-        match file {
-            Filling::Here(file) => {
-                extend_to.map_or(Ok(()), |len| file.extend_to(len))?;
-                self.finish_here(&file, &metadata, owner, inheritance, log)?;
-            }
-            Filling::Beside { file, location, .. } => {
-                let job = parts.unwrap_or(Job { file, parts: Vec::new(), last: None, location });
-                let last = Some(Last { extend_to, metadata, owner });
-                self.fillers.as_mut().map_or(Ok(()), |fillers| fillers.push(Job { last, ..job }))?;
-            }
-        }
-        self.counts.files = self.counts.files.saturating_add(1);
-        self.file_bytes = self.file_bytes.saturating_add(len);
-        Ok(())
-    }
-
-    fn finish_here(
-        &self,
-        file: &NewFile,
-        metadata: &Metadata,
-        owner: Option<Owner>,
-        inheritance: Inheritance,
-        log: &mut Log,
-    ) -> Result<(), Error> {
-        if inheritance == Inheritance::Possible {
-            file.remove_acls()?;
-            file.set_mode(PRIVATE)?;
-        }
-        // A setgid directory gave its group.
-        let owner = owner.or((inheritance == Inheritance::Possible).then_some(self.caller));
-        self.file_attributes(file, metadata, owner, log)
-    }
-
-    /// Sets the attributes of a file that hands nothing down and has nothing from its directory.
-    pub(super) fn file_attributes(&self, file: &NewFile, metadata: &Metadata, owner: Option<Owner>, log: &mut Log) -> Result<(), Error> {
-        let held = finish_file(file, metadata, owner, &mut |xattr| self.set_xattr(file, xattr, log))?;
-        clamped(held, log);
-        Ok(())
-    }
-
     pub(super) fn set_xattr(&self, object: &impl Attributes, xattr: &Xattr, log: &mut Log) -> Result<(), Error> {
         let Err(refusal) = object.set_xattr(xattr)? else { return Ok(()) };
         if !self.policy.tolerates_refusal_of(&xattr.name) {
@@ -319,7 +190,7 @@ impl Applier {
     }
 
     /// Gives the directory and the name where an entry is made; judges whether one was made there before.
-    fn place_for<'e>(&mut self, entry: &'e Entry, log: &mut Log) -> Result<(Place, Name<'e>), Error> {
+    pub(super) fn place_for<'e>(&mut self, entry: &'e Entry, log: &mut Log) -> Result<(Place, Name<'e>), Error> {
         let (place, name) = self.place_of(entry, log)?;
         self.judge_second(&place, name, log)?;
         Ok((place, name))
@@ -376,23 +247,6 @@ impl Applier {
         self.forget_hidden_link(place, name)?;
         self.directories.touch(place.node)
     }
-}
-
-/// Sets the attributes of a file, in the order that the kernel forces; gives the time held if it is another.
-pub(super) fn finish_file(
-    file: &NewFile,
-    metadata: &Metadata,
-    owner: Option<Owner>,
-    set_xattr: &mut dyn FnMut(&Xattr) -> Result<(), Error>,
-) -> Result<Option<Timestamp>, Error> {
-    let select = |wanted: fn(&[u8]) -> bool| metadata.xattrs.iter().filter(move |xattr| wanted(&xattr.name));
-    // The kernel takes them from an ordinary user only while the owner may write; no later step drops them.
-    select(|name| name != ACCESS_ACL && name != CAPABILITY).try_for_each(&mut *set_xattr)?;
-    owner.map_or(Ok(()), |owner| file.set_owner(owner))?;
-    select(|name| name == ACCESS_ACL).try_for_each(&mut *set_xattr)?;
-    file.set_mode(metadata.mode)?;
-    select(|name| name == CAPABILITY).try_for_each(&mut *set_xattr)?;
-    file.set_time(metadata.mtime)
 }
 
 /// Writes down the owner of a directory that has no entry, where the policy wants that.

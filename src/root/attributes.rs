@@ -145,27 +145,30 @@ impl Attributes for Dir {
 }
 
 impl Root {
-    /// Sets the mode of the regular file that `expected` describes and that cannot be opened as it is.
-    pub(super) fn set_mode_of_file(&self, dir: &Dir, name: Name<'_>, expected: &Stat, mode: u32) -> Result<(), Error> {
-        self.set_mode_through_proc(dir, name, mode, |found| found.kind == Kind::File && found.id == expected.id)
-    }
-
     /// Gives the owner of a directory rwx on it.
     pub(crate) fn grant_owner(&self, dir: &Dir, name: Name<'_>) -> Result<(), Error> {
-        let mode = dir.stat_of(name)?.map_or(0, |stat| stat.mode);
-        self.set_mode_through_proc(dir, name, mode | OWNER_ALL, |found| found.kind == Kind::Directory)
+        let (held, stat) = self.hold_for_mode(dir, name, |found| found.kind == Kind::Directory)?;
+        self.set_mode_held(&held, stat.mode | OWNER_ALL)
     }
 
-    fn set_mode_through_proc(&self, dir: &Dir, name: Name<'_>, mode: u32, wanted: impl Fn(&Stat) -> bool) -> Result<(), Error> {
+    /// Holds the object `name`, if it is as `wanted`, so that a change of its mode goes to no other.
+    pub(super) fn hold_for_mode(&self, dir: &Dir, name: Name<'_>, wanted: impl Fn(&Stat) -> bool) -> Result<(OwnedFd, Stat), Error> {
         let fd = self.open_name(dir, name, PATH_ANY).map_err(failed("opening an object for its mode"))?;
-        let stat = sys!(fstat(&fd)).map_err(failed("looking at an object"))?;
-        if !wanted(&Stat::from_os(&stat)) {
+        let stat = Stat::from_os(&sys!(fstat(&fd)).map_err(failed("looking at an object"))?);
+        if !wanted(&stat) {
             return Err(Error::new(ErrorKind::Io, "an object was exchanged before its mode was set"));
         }
+        Ok((fd, stat))
+    }
+
+    /// Sets the mode of an object, no symlink, that is held by an `O_PATH` handle.
+    ///
+    /// The one place where a mode goes through procfs, which is known to be one: no call takes such a handle alone on every kernel.
+    pub(super) fn set_mode_held(&self, held: &OwnedFd, mode: u32) -> Result<(), Error> {
         let proc = self.proc_fds()?;
-        sys!(chmodat(proc, rustix::path::DecInt::from_fd(&fd), Mode::from_raw_mode(mode), AtFlags::empty()))
+        sys!(chmodat(proc, rustix::path::DecInt::from_fd(held), Mode::from_raw_mode(mode), AtFlags::empty()))
             .map_err(failed("setting a mode"))?;
-        let stat = sys!(fstat(&fd)).map_err(failed("reading a mode back"))?;
+        let stat = sys!(fstat(held)).map_err(failed("reading a mode back"))?;
         check_mode(mode, Stat::from_os(&stat).mode)
     }
 
@@ -193,7 +196,7 @@ pub(super) fn owner_failed(owner: Owner, errno: Errno) -> Error {
     Error::io(&format!("setting the owner {}:{}", owner.uid, owner.gid), &errno.into())
 }
 
-pub(super) fn check_mode(wanted: u32, held: u32) -> Result<(), Error> {
+fn check_mode(wanted: u32, held: u32) -> Result<(), Error> {
     if wanted == held {
         Ok(())
     } else {

@@ -75,9 +75,11 @@ impl Root {
         if unreadable == Unreadable::Refuse || caller == 0 || expected.uid != caller || expected.mode & OWNER_READ != 0 {
             return self.open_as_it_is((dir, name), expected, wanted);
         }
-        let granted = self.set_mode_of_file(dir, name, expected, expected.mode | OWNER_READ);
+        // Whatever takes the name meanwhile, the mode is taken back from the file it was lent to.
+        let (held, _) = self.hold_for_mode(dir, name, |found| found.kind == Kind::File && found.id == expected.id)?;
+        let granted = self.set_mode_held(&held, expected.mode | OWNER_READ);
         let opened = granted.and_then(|()| self.open_as_it_is((dir, name), expected, wanted));
-        let restored = self.set_mode_of_file(dir, name, expected, expected.mode);
+        let restored = self.set_mode_held(&held, expected.mode);
         let file = opened?;
         restored.map(|()| file)
     }

@@ -2,11 +2,11 @@
 
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
-use rustix::fs::{AtFlags, Mode, Timestamps};
+use rustix::fs::{AtFlags, Timestamps};
 use rustix::io::Errno;
 use rustix::path::DecInt;
 
-use super::attributes::{always_held, check_mode, ids, owner_failed, times};
+use super::attributes::{always_held, ids, owner_failed, times};
 use super::sys::sys;
 use super::{Dir, Kind, PATH_ANY, Root, Stat, failed};
 use crate::archive::Timestamp;
@@ -69,17 +69,12 @@ impl NewSpecial<'_> {
     }
 
     /// Sets the mode of a FIFO or device.
-    ///
-    /// It goes through procfs, which is known to be one: no call takes an `O_PATH` handle alone on every kernel.
     pub(crate) fn set_mode(&self, mode: u32) -> Result<(), Error> {
         let stat = sys!(fstat(&self.fd)).map_err(failed("looking at a special file"))?;
         if Stat::from_os(&stat).kind == Kind::Symlink {
             return Err(Error::new(ErrorKind::Io, "an object changed its type before its mode was set"));
         }
-        let proc = self.root.proc_fds()?;
-        sys!(chmodat(proc, DecInt::from_fd(&self.fd), Mode::from_raw_mode(mode), AtFlags::empty())).map_err(failed("setting a mode"))?;
-        let stat = sys!(fstat(&self.fd)).map_err(failed("reading a mode back"))?;
-        check_mode(mode, Stat::from_os(&stat).mode)
+        self.root.set_mode_held(&self.fd, mode)
     }
 
     /// Removes the access ACL that a FIFO or device took over from its directory.
