@@ -33,6 +33,8 @@ pub const SECTION: Section = Section {
     run,
 };
 
+/// Each attack is tried on both, half of its entries on each.
+const FILESYSTEMS: [&str; 2] = ["ext4", "tmpfs"];
 /// Entries between two looks at the canary.
 const LOOK: u64 = 4096;
 /// What takes longer hangs.
@@ -63,7 +65,7 @@ impl Tally {
 fn run(settings: &Settings) -> Counts {
     let mut counts = Counts::default();
     let mut all = Tally::default();
-    for kind in ["ext4", "tmpfs"] {
+    for kind in FILESYSTEMS {
         let mounted = Mounted::new(kind, 512);
         let place = mounted.path();
         for (turn, attack) in ATTACKS.iter().enumerate() {
@@ -99,7 +101,7 @@ fn enter(counts: &mut Counts, what: &str, tally: &Tally) {
 fn fight_attack(place: &Path, attack: &Attack, (settings, turn): (&Settings, usize)) -> Tally {
     let layers = (attack.layers)(attack.dirs);
     let fight = Fight { what: attack.name, place, plan: attack.plan, form: attack.form, prepared: attack.prepared, layers: &layers };
-    fight.in_settings((settings, turn), settings.pick(1_500, attack.tries))
+    fight.in_settings((settings, turn), settings.pick(1_500, attack.tries / FILESYSTEMS.len() as u64))
 }
 
 /// One primitive against each of the swaps that all of them have to stand; in short, against one by turns.

@@ -21,6 +21,7 @@ pub struct Attack {
     pub tries: u64,
 }
 
+/// On both filesystems together.
 const MILLION: u64 = 1_000_000;
 /// Where a tree has to be made for each few tries.
 const FEWER: u64 = 250_000;
