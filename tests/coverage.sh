@@ -2,7 +2,7 @@
 # What the tests reach of src/, by rustc's own counters (-C instrument-coverage) and LLVM's tools.
 #
 #     coverage.sh                 the whole suite; as root also a second time as uid 65534
-#     coverage.sh --corpora       the committed fuzz corpora alone, through the bodies of their targets
+#     coverage.sh --corpora       the committed fuzz corpora alone, through the bodies of their targets; as root also as uid 65534
 #     coverage.sh --gate          as --corpora, and fails where a module of GATED is below LEAST per cent of its lines
 #     coverage.sh ... --branches  branches too, which needs a nightly toolchain
 #     coverage.sh ... --write     enters the figures in docs/COVERAGE.md
@@ -80,7 +80,7 @@ while read -r test executable; do
   echo "${name%-*}"
   run "$executable" --quiet
   # What an ordinary user meets: files of his own that he may not read, owners that he may not give.
-  if [ "$what" = suite ] && [ "$(id -u)" = 0 ]; then
+  if [ "$(id -u)" = 0 ]; then
     cp "$executable" "$scratch/tmp/"
     run setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all env HOME="$scratch/tmp" TMPDIR="$scratch/tmp" \
       "$scratch/tmp/$name" --quiet
