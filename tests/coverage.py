@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Reads what llvm-cov exported (lcov), tells lines, functions and branches of each module of src/, and holds modules to a figure.
 
-coverage.py LCOV --title TITLE [--least PERCENT] [--missed] [--write FILE] [MODULE...]
+coverage.py LCOV --title TITLE [--missed] [--write FILE] [--least PERCENT --of MODULE...]
 
 Lines of tests inside src/ do not count. A module is a file of src/ with the directory of its name.
 """
@@ -20,7 +20,7 @@ def main():
     parser.add_argument("--least", type=float)
     parser.add_argument("--missed", action="store_true")
     parser.add_argument("--write")
-    parser.add_argument("modules", nargs="*")
+    parser.add_argument("--of", nargs="+", default=[])
     arguments = parser.parse_args()
     modules = by_module(read(arguments.lcov))
     table = render(modules)
@@ -35,7 +35,7 @@ def main():
     if arguments.write:
         write(pathlib.Path(arguments.write), arguments.title, table)
     if arguments.least is not None:
-        hold(modules, arguments.modules, arguments.least)
+        hold(modules, arguments.of, arguments.least)
 
 
 class File:

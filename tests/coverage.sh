@@ -22,7 +22,7 @@ what=suite toolchain=() report=() options=(-C instrument-coverage) kind=coverage
 for argument in "$@"; do
   case $argument in
     --corpora) what=corpora ;;
-    --gate) what=corpora report+=(--least "$LEAST" "${GATED[@]}") ;;
+    --gate) what=corpora report+=(--least "$LEAST" --of "${GATED[@]}") ;;
     --branches) toolchain=(+nightly) options+=(-Z coverage-options=branch) kind+=-branches ;;
     --write) report+=(--write docs/COVERAGE.md) ;;
     --missed) report+=(--missed) ;;
