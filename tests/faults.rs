@@ -27,7 +27,7 @@ use common::canary::make_removable;
 use common::engine::{self, Form, Mode};
 use common::snapshot::{Tree, assert_same};
 use safe_layers::fault::{Calls, Fault, inject};
-use safe_layers::{Durability, Error, LayerReport, Reason, Resolver, Root, recover};
+use safe_layers::{Durability, Error, ErrorKind, LayerReport, Reason, Resolver, Root, recover};
 
 const ERRNOS: [(&str, i32); 11] = [
     ("EPERM", 1),
@@ -250,6 +250,30 @@ fn the_first_file_that_cannot_be_filled_is_named_whichever_thread_fills_it() {
             assert_eq!(found, (Some(28), Some(0), Some(b"f0".to_vec())), "{name}, {threads} threads");
             assert_eq!(place.tree().map(|_| ()), None);
         }
+    }
+}
+
+#[test]
+fn a_second_name_of_a_copied_file_is_no_copy_of_its_own_where_procfs_is_missing() {
+    for mode in MODES.into_iter().filter(|mode| mode.form == Form::Overlay) {
+        let layers = [tar().file("a", "1").hardlink("b", "a"), tar().hardlink("c", "a").hardlink("d", "b")];
+        let unpack = |place: &Place| -> Result<(), Error> {
+            let mut unpacker = engine::unpacker(place.dir.path(), mode, engine::container_for_caller())?;
+            for layer in &layers {
+                engine::apply(&mut unpacker, mode, &layer.source(), None)?;
+            }
+            unpacker.commit().map(drop)
+        };
+        let place = Place::new();
+        unpack(&place).unwrap();
+        assert_eq!(place.tree().unwrap().get("1/d").unwrap().nlink, 4);
+        // No filesystem says that it is procfs.
+        let place = Place::new();
+        let (result, calls) = inject(Fault::Named("fstatfs", 38), || unpack(&place));
+        assert_eq!(calls.failed, Some("fstatfs"));
+        let error = result.unwrap_err();
+        assert_eq!((error.kind(), error.location().path.as_deref()), (ErrorKind::Io, Some(&b"d"[..])));
+        assert_eq!(place.tree(), None);
     }
 }
 

@@ -169,6 +169,12 @@ fn a_hardlink_in_the_place_of_its_targets_parent_has_no_target() {
 }
 
 #[test]
+fn a_hardlink_whose_target_is_the_directory_made_for_it_is_refused_though_a_file_takes_its_place() {
+    let layer = tar().hardlink("a/a/a", "a").file("a", "");
+    assert_eq!(refused(engine::container_for_caller(), &[layer]), ErrorKind::HardlinkToSpecial);
+}
+
+#[test]
 fn hardlinks_that_waited_in_one_layer_do_not_count_in_the_next() {
     let layer = |n: u32| tar().each(0..1000, move |m| Entry::hardlink(format!("h{n}-{m}"), format!("t{n}"))).file(format!("t{n}"), "");
     let mut policy = engine::container_for_caller();

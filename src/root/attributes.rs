@@ -180,7 +180,9 @@ impl Root {
                 (sys!(fstatfs(&proc)).ok()?.f_type == rustix::fs::PROC_SUPER_MAGIC).then_some(proc)
             })
             .as_ref()
-            .ok_or_else(|| Error::new(ErrorKind::Io, "no procfs on /proc, which the mode of a special file needs"))
+            .ok_or_else(|| {
+                Error::new(ErrorKind::Io, "no procfs on /proc, which the mode of a special file and a further name of a copied one need")
+            })
     }
 }
 

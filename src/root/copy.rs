@@ -110,9 +110,9 @@ impl Root {
         Ok(Held { fd, id: Stat::from_os(&stat).id })
     }
 
-    /// Gives an object that is held the further name `name`; not if it has no name any more or procfs is missing.
+    /// Gives an object that is held the further name `name`; not if it has no name any more.
     pub(crate) fn link_held(&self, held: &Held, (dir, name): (&Dir, Name<'_>)) -> Result<bool, Error> {
-        let Ok(proc) = self.proc_fds() else { return Ok(false) };
+        let proc = self.proc_fds()?;
         let number = rustix::path::DecInt::from_fd(&held.fd);
         match sys!(linkat(proc, number, &dir.fd, name.as_bytes(), AtFlags::SYMLINK_FOLLOW)) {
             Ok(()) => {}

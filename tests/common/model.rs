@@ -150,11 +150,16 @@ impl Model {
             Op::Hardlink { path, target } if path == target => {
                 self.objects.get(path).filter(|object| object.kind != Kind::Dir)?;
             }
-            Op::Hardlink { path, target } if self.is_there(target, waiting) => self.link(path, target)?,
             Op::Hardlink { path, target } => {
-                // Something holds its place, as the link itself would.
-                let inode = self.put_new(path, Kind::File(Data::of(b"")), 0o600, 0);
-                waiting.push(Waiting { path: path.clone(), target: target.clone(), inode });
+                // Its directory is there before its target is looked for, which may be one of those that this made.
+                self.make_parent(path);
+                if self.is_there(target, waiting) {
+                    self.link(path, target)?;
+                } else {
+                    // Something holds its place, as the link itself would.
+                    let inode = self.put_new(path, Kind::File(Data::of(b"")), 0o600, 0);
+                    waiting.push(Waiting { path: path.clone(), target: target.clone(), inode });
+                }
             }
         }
         Some(())

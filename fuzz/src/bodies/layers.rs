@@ -13,7 +13,7 @@
 mod check;
 
 use super::Accepted;
-use super::tar::{Header, end, push_with_pax};
+use super::tar::{Header, acl, end, push_with_pax};
 use crate::common::model::Op;
 
 /// d directory, f file, s symlink, h hardlink, w whiteout, o opaque, p FIFO, r the root, n the next layer.
@@ -175,11 +175,4 @@ fn archive(items: &[Item]) -> Vec<u8> {
     items.iter().for_each(|item| item.push(&mut archive));
     end(&mut archive);
     archive
-}
-
-/// An ACL of version 2: owner, group and others.
-fn acl() -> Vec<u8> {
-    let entries = [(1_u16, 7_u16), (4, 5), (32, 0)];
-    let entries = entries.iter().flat_map(|(tag, perm)| [tag.to_le_bytes(), perm.to_le_bytes(), [0xff; 2], [0xff; 2]].concat());
-    2_u32.to_le_bytes().into_iter().chain(entries).collect()
 }

@@ -15,7 +15,9 @@ mod pass;
 mod path;
 mod pax;
 mod peers;
+mod policies;
 mod reader;
+mod setting;
 mod sparse;
 mod tar;
 mod unpack;
@@ -35,6 +37,7 @@ pub use layers::layers;
 pub use manifest::manifest;
 pub use path::path;
 pub use pax::pax;
+pub use policies::policies;
 pub use reader::reader;
 pub use sparse::sparse;
 pub use unpack::unpack;
@@ -113,6 +116,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "sparse", body: sparse, reaches: &["file", "xattr"] },
     Target { name: "wrap", body: wrap, reaches: EVERY_KIND },
     Target { name: "unpack", body: unpack, reaches: EVERY_KIND },
+    Target { name: "policies", body: policies, reaches: EVERY_KIND },
     Target { name: "layers", body: layers, reaches: EVERY_KIND },
     Target { name: "differential", body: differential, reaches: EVERY_KIND },
     Target { name: "chunking", body: chunking, reaches: EVERY_KIND },

@@ -28,7 +28,22 @@ pub fn path(input: &[u8]) -> Accepted {
     };
     let parsed = EntryPath::parse(name, absolute, &limits);
     assert_eq!(parsed.map(|path| path.as_bytes().to_vec()).map_err(|e| e.kind()), model(name, absolute, &limits));
+    if let Ok(path) = EntryPath::parse(name, absolute, &limits) {
+        check_last(&path);
+    }
     in_an_entry(*flags, name, target, absolute, &limits)
+}
+
+/// A path is its parent and its name again, and neither shows what a terminal would obey.
+fn check_last(path: &EntryPath) {
+    let Some((parent, last)) = path.split_last() else {
+        assert!(path.is_root());
+        return;
+    };
+    let joined = [parent.as_bytes(), last.as_bytes()].join(&b'/');
+    assert_eq!(path.as_bytes(), if parent.is_root() { last.as_bytes() } else { &joined });
+    let shown = format!("{path:?} {last:?}");
+    assert!(!shown.chars().any(char::is_control), "{}", shown.escape_debug());
 }
 
 /// What becomes of a name, read component by component; the gravest fault is named.

@@ -57,14 +57,19 @@ pub fn push(archive: &mut Vec<u8>, header: Header<'_>, body: &[u8]) {
 /// Appends an entry, its long names and attributes in a PAX header before it.
 pub fn push_with_pax(archive: &mut Vec<u8>, header: Header<'_>, xattrs: &[(&[u8], &[u8])], body: &[u8]) {
     let mut records = Vec::new();
+    for (name, value) in xattrs {
+        records.extend(record(&[b"SCHILY.xattr.", *name].concat(), value));
+    }
+    push_with_records(archive, header, records, body);
+}
+
+/// Appends an entry, its long names and these records in a PAX header before it.
+pub fn push_with_records(archive: &mut Vec<u8>, header: Header<'_>, mut records: Vec<u8>, body: &[u8]) {
     if header.name.len() > 100 {
         records.extend(record(b"path", header.name));
     }
     if header.link.len() > 100 {
         records.extend(record(b"linkpath", header.link));
-    }
-    for (name, value) in xattrs {
-        records.extend(record(&[b"SCHILY.xattr.", *name].concat(), value));
     }
     if !records.is_empty() {
         push(archive, Header::of(b'x', b"x"), &records);
@@ -90,4 +95,11 @@ pub fn with_len(text: &[u8]) -> Vec<u8> {
         len = rest + len.to_string().len();
     }
     [len.to_string().as_bytes(), b" ", text, b"\n"].concat()
+}
+
+/// An ACL of version 2: owner, group and others.
+pub fn acl() -> Vec<u8> {
+    let entries = [(1_u16, 7_u16), (4, 5), (32, 0)];
+    let entries = entries.iter().flat_map(|(tag, perm)| [tag.to_le_bytes(), perm.to_le_bytes(), [0xff; 2], [0xff; 2]].concat());
+    2_u32.to_le_bytes().into_iter().chain(entries).collect()
 }

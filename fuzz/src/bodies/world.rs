@@ -79,6 +79,11 @@ impl World {
         apply_all(unpacker.threads(NonZeroUsize::new(threads).unwrap()), layers)
     }
 
+    /// Where a target has layers that it gives to an unpack.
+    pub fn lower(&self) -> PathBuf {
+        self.dir.path().join("lower")
+    }
+
     /// What stands beside the canary.
     pub fn beside(&self) -> Vec<OsString> {
         let names = fs::read_dir(self.dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
