@@ -274,8 +274,10 @@ impl Unpacker {
         let (policy, log) = (&self.policy, &mut self.log);
         let mut sink = |piece: &Arc<Buffer>, counts: Counts| {
             applier.begin_piece(piece);
-            entries.feed(piece.filled(), policy, &mut applier, log)?;
+            let fed = entries.feed(piece.filled(), policy, &mut applier, log);
+            // What cannot be written comes before what cannot be parsed.
             applier.end_piece()?;
+            fed?;
             let Counts { blob_bytes, decoded_bytes } = counts;
             log.progress(&Progress { layer, blob_bytes, decoded_bytes, entries: entries.entries() });
             Ok(())

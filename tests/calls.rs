@@ -1,5 +1,5 @@
-//! How many calls on the tree an entry costs, by its kind: what is the same already is not set again, and one name is opened once.
-//! `close` is not counted, nor what a layer costs whatever is in it.
+//! How many calls on the tree an entry costs, by its kind, in a directory of the same layer that the caller owns: an owner that is the
+//! same already is not set again, and one name is opened once. `close` is not counted, nor what a layer costs whatever is in it.
 #![cfg(feature = "fault-injection")]
 #![allow(
     clippy::arithmetic_side_effects,

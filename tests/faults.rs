@@ -254,6 +254,20 @@ fn the_first_file_that_cannot_be_filled_is_named_whichever_thread_fills_it() {
 }
 
 #[test]
+fn a_file_that_cannot_be_written_comes_before_what_is_wrong_later_in_it() {
+    for threads in [1, 2, 4] {
+        let place = Place::new();
+        let mut policy = engine::container_for_caller();
+        policy.limits.file_bytes = 1000;
+        let mode = Mode { threads, ..MODES[0] };
+        let layer = tar().file("f", vec![b'x'; 2000]).source();
+        let run = || engine::unpack(place.dir.path(), mode, policy.clone(), std::slice::from_ref(&layer));
+        let error = inject(Fault::Named("pwrite64", 28), run).0.unwrap_err();
+        assert_eq!((error.errno(), error.location().entry), (Some(28), Some(0)), "{threads} threads");
+    }
+}
+
+#[test]
 fn a_second_name_of_a_copied_file_is_no_copy_of_its_own_where_procfs_is_missing() {
     for mode in MODES.into_iter().filter(|mode| mode.form == Form::Overlay) {
         let layers = [tar().file("a", "1").hardlink("b", "a"), tar().hardlink("c", "a").hardlink("d", "b")];

@@ -60,3 +60,29 @@ fn a_blob_that_ends_in_a_body_is_an_error_and_not_an_endless_read() {
         }
     }
 }
+
+/// Says that it is at its end, then gives more.
+struct Resumes<'a>(Vec<&'a [u8]>);
+
+impl std::io::Read for Resumes<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.0.is_empty() {
+            return Ok(0);
+        }
+        let part = self.0.remove(0);
+        buffer[..part.len()].copy_from_slice(part);
+        Ok(part.len())
+    }
+}
+
+#[test]
+fn the_end_of_a_blob_is_where_its_reader_first_says_so() {
+    let archive = tar().file("f", "x").bytes();
+    let (half, rest) = archive.split_at(BLOCK);
+    for (parts, whole) in
+        [(vec![&b""[..], b"x"], true), (vec![half, b"", rest], false), (vec![&archive[..], b"", b"junk"], true), (vec![half, rest], true)]
+    {
+        let layer = LayerReader::new(Resumes(parts), &Expect::dangerous_unverified(), Policy::container());
+        assert_eq!(layer.finish().is_ok(), whole);
+    }
+}

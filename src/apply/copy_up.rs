@@ -28,7 +28,6 @@ impl Applier {
     /// Gives a directory of this layer the attributes that lower layers show for it.
     pub(super) fn take_attributes_over(&mut self, place: &Place) -> Result<(), Error> {
         let Beneath::Directories(from) = &place.beneath else { return Ok(()) };
-        self.directories.forget_gives(place.node)?;
         let handed = self.lowers.handed_by(from, |name| self.policy.sets_xattr(name))?;
         self.policy.owner_over(handed.owner, self.caller).map_or(Ok(()), |owner| place.dir.set_owner(owner))?;
         for xattr in &handed.xattrs {

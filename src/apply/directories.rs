@@ -217,16 +217,25 @@ impl Directories {
         self.node(node).map_or(Inheritance::Possible, |node| node.inheritance)
     }
 
-    /// Sets who owns what is made in the directory: whoever owned it when it was made, if its group is still the one it got then. A new
-    /// object's group is the caller's or, on filesystems mounted so, the directory's; both are that one.
-    pub(super) fn set_gives(&mut self, node: NodeId, made: Owner, owner: Owner) -> Result<(), Error> {
-        let gives = (made.gid == owner.gid && self.inheritance(node) == Inheritance::Nothing).then_some(made);
-        self.node_mut(node).map(|node| node.gives = gives)
+    /// Says that the directory is the caller's, as it was made: so is what is made in it. Its group is the caller's or, on filesystems
+    /// mounted so, the directory's, which is the same; and nobody else can make it hand down another.
+    pub(super) fn set_gives(&mut self, node: NodeId, owner: Owner) -> Result<(), Error> {
+        self.node_mut(node).map(|node| node.gives = Some(owner))
     }
 
-    /// Says that the owner of the directory is another now.
+    /// Says that who owns what is made in the directory is not known any more.
     pub(super) fn forget_gives(&mut self, node: NodeId) -> Result<(), Error> {
         self.node_mut(node).map(|node| node.gives = None)
+    }
+
+    /// As [`forget_gives`](Self::forget_gives), of all: the caller is another now.
+    pub(super) fn forget_all_gives(&mut self) {
+        self.nodes.iter_mut().for_each(|node| node.gives = None);
+    }
+
+    /// Says that the directory may hand something down: somebody else owns it, and can reach it.
+    pub(super) fn set_inheritance(&mut self, node: NodeId, inheritance: Inheritance) -> Result<(), Error> {
+        self.node_mut(node).map(|node| node.inheritance = inheritance)
     }
 
     /// Whether something that was just made in the directory is owned by `owner` already.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Applier;
 use super::directories::Inheritance;
-use super::fill::{Job, Last};
+use super::fill::{Job, Last, gone};
 use super::objects::{clamped, fresh};
 use super::parents::Place;
 use crate::archive::{Timestamp, Xattr};
@@ -43,7 +43,7 @@ impl OpenFile {
         match (&mut self.file, piece) {
             (Filling::Here(file), _) => file.write_at(offset, bytes)?,
             (Filling::Beside { parts, .. }, Some(piece)) => parts.push((offset, piece.share(bytes))),
-            (Filling::Beside { file, .. }, None) => file.write_at(offset, bytes)?,
+            (Filling::Beside { parts, .. }, None) => parts.push((offset, Part::Copied(bytes.into()))),
         }
         self.end = offset.saturating_add(crate::convert::len_u64(bytes.len()));
         Ok(())
@@ -108,7 +108,7 @@ impl Applier {
             Filling::Beside { file, location, .. } => {
                 let job = parts.unwrap_or(Job { file, parts: Vec::new(), last: None, location });
                 let last = Some(Last { extend_to, metadata, owner });
-                self.fillers.as_mut().map_or(Ok(()), |fillers| fillers.push(Job { last, ..job }))?;
+                self.fillers.as_mut().ok_or_else(gone)?.push(Job { last, ..job })?;
             }
         }
         self.counts.files = self.counts.files.saturating_add(1);

@@ -7,13 +7,16 @@ use std::thread::JoinHandle;
 
 use super::files::finish_file;
 use crate::blob::Part;
+use crate::convert::len_u64;
 use crate::entry::{Metadata, Owner};
 use crate::error::{Error, ErrorKind, Location};
-use crate::root::{NewFile, inherit_faults};
+use crate::root::{NewFile, handle_limit, inherit_faults};
 
-/// Files handed on at once: with one batch made, one waiting and one worked on for each thread, at most 96 handles for one and 288
-/// for [`MOST`].
+/// Files handed on at once, at most. One batch is made, one waits for each thread and one is worked on by each: at most 96 handles
+/// for one thread and 288 for [`MOST`], and never more than [`SHARE`] of those that the process may have.
 const BATCH: usize = 32;
+/// What part of the handles of the process may wait to be filled: one in so many.
+const SHARE: u64 = 8;
 /// Threads that pay, at most: more wait for each other in the filesystem.
 const MOST: usize = 4;
 
@@ -24,6 +27,8 @@ pub(super) struct Fillers {
     /// Which of them gets the batch at hand.
     turn: usize,
     batch: Vec<Job>,
+    /// How many jobs make a batch.
+    full: usize,
     /// Whether any was given something since all were waited for.
     busy: bool,
     failure: Arc<Mutex<Option<Error>>>,
@@ -62,15 +67,21 @@ pub(super) struct Last {
 impl Fillers {
     /// Starts at most `count` threads.
     pub(super) fn start(count: usize) -> Result<Self, Error> {
-        let failure = Arc::default();
-        let threads = (0..count.min(MOST)).map(|_| Filler::start(&failure)).collect::<Result<_, _>>()?;
-        Ok(Self { threads, turn: 0, batch: Vec::new(), busy: false, failure })
+        let count = count.min(MOST);
+        let batches = len_u64(count).saturating_mul(2).saturating_add(1);
+        let share = handle_limit().checked_div(batches.saturating_mul(SHARE)).unwrap_or(0);
+        let full = usize::try_from(share).unwrap_or(BATCH).clamp(1, BATCH);
+        let mut fillers = Self { threads: Vec::new(), turn: 0, batch: Vec::new(), full, busy: false, failure: Arc::default() };
+        for _ in 0..count {
+            fillers.threads.push(Filler::start(&fillers.failure)?);
+        }
+        Ok(fillers)
     }
 
     /// Hands on a job, sooner or later; at once where enough have come together.
     pub(super) fn push(&mut self, job: Job) -> Result<(), Error> {
         self.batch.push(job);
-        if self.batch.len() >= BATCH { self.flush() } else { Ok(()) }
+        if self.batch.len() >= self.full { self.flush() } else { Ok(()) }
     }
 
     /// Hands on what has come together; gives an error there was, if one is known by now.
@@ -171,6 +182,6 @@ fn keep_first(failure: &Mutex<Option<Error>>, error: Error) {
     }
 }
 
-fn gone() -> Error {
+pub(super) fn gone() -> Error {
     Error::new(ErrorKind::Io, "a thread that fills files is gone")
 }

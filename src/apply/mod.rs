@@ -28,7 +28,7 @@ use crate::root::{Attributes as _, Root, caller};
 use copy_up::Copies;
 use directories::{Directories, Final, Inheritance, Mode, NodeId};
 use files::OpenFile;
-use fill::Fillers;
+use fill::{Fillers, gone};
 use links::Deferred;
 use lower::Beneath;
 use parents::Cache;
@@ -170,6 +170,9 @@ impl Applier {
                 self.directories.set_last(NodeId::TOP, Final { mode: Mode::Set(top.mode), mtime: top.mtime })?;
             }
         }
+        if caller() != self.caller {
+            self.directories.forget_all_gives();
+        }
         self.deferred_bytes = self.deferred_bytes.saturating_sub(std::mem::take(&mut self.layer_bytes));
         self.directories.next_layer();
         self.cache.clear();
@@ -193,9 +196,10 @@ impl Applier {
     /// Says that these bytes are parsed. The parts of files that are among them are on their way to be written.
     pub(crate) fn end_piece(&mut self) -> Result<(), Error> {
         self.piece = None;
-        let Some(fillers) = &mut self.fillers else { return Ok(()) };
-        self.open.as_mut().and_then(OpenFile::take_parts).map_or(Ok(()), |job| fillers.push(job))?;
-        fillers.flush()
+        if let Some(job) = self.open.as_mut().and_then(OpenFile::take_parts) {
+            self.fillers.as_mut().ok_or_else(gone)?.push(job)?;
+        }
+        self.fillers.as_mut().map_or(Ok(()), Fillers::flush)
     }
 
     /// Waits until every file that is complete is filled.

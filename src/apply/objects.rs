@@ -1,9 +1,9 @@
 //! Makes one object for one entry, in place of what stands there, with its attributes; regular files apart.
 
-use super::Applier;
 use super::directories::{Final, Inheritance, Mode, NodeId};
 use super::lower::Beneath;
 use super::parents::{Missing, Place};
+use super::{Applier, Ground};
 use crate::archive::{Timestamp, Xattr};
 use crate::entry::{ACCESS_ACL, DEFAULT_ACL, Device, Entry, Metadata, Name, Owner, SymlinkTarget};
 use crate::error::{Error, ErrorKind};
@@ -88,6 +88,7 @@ impl Applier {
     pub(super) fn replace_attributes(&mut self, dir: &Dir, node: NodeId, owner: Option<Owner>, kept: &[Xattr]) -> Result<(), Error> {
         self.directories.forget_gives(node)?;
         self.own(dir, owner, self.directories.inheritance(node))?;
+        owner.map_or(Ok(()), |owner| self.given_to(node, owner))?;
         for name in dir.xattr_names()? {
             if self.policy.sets_xattr(&name) && !kept.iter().any(|xattr| xattr.name == name) {
                 dir.remove_xattr(&name)?;
@@ -107,16 +108,25 @@ impl Applier {
         if inheritance == Inheritance::Possible {
             dir.remove_acls()?;
             self.own(dir, owner, inheritance)?;
+            owner.map_or(Ok(()), |owner| self.given_to(node, owner))?;
             return dir.set_mode(OWNER_ALL);
         }
         let owner = owner.unwrap_or(made);
         if owner != made {
             dir.set_owner(owner)?;
-        }
-        if made.uid == self.caller.uid {
-            self.directories.set_gives(node, made, owner)?;
+            self.given_to(node, owner)?;
+        } else if made == self.caller {
+            self.directories.set_gives(node, made)?;
         }
         if stat.mode == OWNER_ALL { Ok(()) } else { dir.set_mode(OWNER_ALL) }
+    }
+
+    /// Takes note of who owns a directory now. In place somebody else can reach it, and give it a default ACL or the setgid bit.
+    fn given_to(&mut self, node: NodeId, owner: Owner) -> Result<(), Error> {
+        if self.ground == Ground::InPlace && owner.uid != self.caller.uid {
+            return self.directories.set_inheritance(node, Inheritance::Possible);
+        }
+        Ok(())
     }
 
     fn own(&self, object: &impl Attributes, owner: Option<Owner>, inheritance: Inheritance) -> Result<(), Error> {
@@ -234,6 +244,10 @@ impl Applier {
         }
         if matches!(kind, Some(Kind::Directory | Kind::Symlink)) {
             self.cache.clear();
+        }
+        // Some filesystems keep the name of what is removed while it is open (NFS).
+        if kind == Some(Kind::Directory) || self.written.contains(self.written.place(place.node, name)) {
+            self.settle()?;
         }
         self.root.remove(&place.dir, name, &mut self.directories)
     }

@@ -268,7 +268,10 @@ impl Applier {
             mode = Mode::Set(stat.mode);
         }
         let readable = self.root.open_directory(&above, name)?;
-        let inheritance = if stat.mode & 0o2000 != 0 || readable.has_default_acl()? { Inheritance::Possible } else { Inheritance::Nothing };
+        // Somebody else's, who can give it either at any time.
+        let foreign = stat.uid != self.caller.uid;
+        let possible = foreign || stat.mode & 0o2000 != 0 || readable.has_default_acl()?;
+        let inheritance = if possible { Inheritance::Possible } else { Inheritance::Nothing };
         let last = Final { mode, mtime: stat.mtime };
         let node = self.directories.add((parent.node, name), dir.id(), last, inheritance, &self.policy.limits)?;
         Ok(Place { dir, node, beneath: Beneath::Nothing })

@@ -120,6 +120,7 @@ impl Applier {
     ///
     /// Each directory is read once in a layer: nothing of a lower layer comes back, and markers are cheap to repeat.
     fn hide_children(&mut self, mut todo: Vec<NodeId>) -> Result<(), Error> {
+        self.settle()?;
         while let Some(node) = todo.pop() {
             if self.directories.set_cleared(node)? {
                 continue;

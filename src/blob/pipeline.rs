@@ -55,15 +55,16 @@ pub(crate) fn drive<R: Read + Send>(
 ) -> Result<Driven, Error> {
     let mut producer = Producer::new(source, stream, stop);
     if threads.get() == 1 {
-        let digests = inline(&mut producer, sink)?;
+        let digests = inline(&mut producer, stop, sink)?;
         return producer.finish(digests.finish());
     }
     ahead(producer, stop, sink)
 }
 
-fn inline<R: Read>(producer: &mut Producer<'_, R>, sink: Sink<'_>) -> Result<Digests, Error> {
+fn inline<R: Read>(producer: &mut Producer<'_, R>, stop: &Stop<'_>, sink: Sink<'_>) -> Result<Digests, Error> {
     let mut digests = producer.stream.digests();
     while let Some(piece) = producer.next(&mut |hashed| hashed.update(&mut digests))? {
+        stop.check()?;
         sink(&piece.buffer, piece.counts)?;
     }
     Ok(digests)
@@ -173,9 +174,9 @@ impl<'a, R: Read> Producer<'a, R> {
         let counts = Counts { blob_bytes: self.stream.stored_bytes(), decoded_bytes: self.stream.decoded_bytes() };
         let buffer = Arc::new(piece);
         match result {
-            Ok(Side::Stored) => hash(Hashed::Stored(Arc::clone(&buffer))),
-            Ok(Side::Decoded) if self.stream.hashes_once() => {}
-            Ok(Side::Decoded) => hash(Hashed::Decoded(Arc::clone(&buffer))),
+            Ok(HashedAs::Stored) => hash(Hashed::Stored(Arc::clone(&buffer))),
+            Ok(HashedAs::Decoded) if self.stream.hashes_once() => {}
+            Ok(HashedAs::Decoded) => hash(Hashed::Decoded(Arc::clone(&buffer))),
             // What was hashed does not count any more.
             Err(error) if !buffer.filled().is_empty() => self.failure = Some(error),
             Err(error) => return Err(error),
@@ -183,9 +184,9 @@ impl<'a, R: Read> Producer<'a, R> {
         Ok((!buffer.filled().is_empty()).then_some(Piece { buffer, counts }))
     }
 
-    fn fill(&mut self, piece: &mut Buffer, hash: &mut dyn FnMut(Hashed)) -> Result<Side, Error> {
+    fn fill(&mut self, piece: &mut Buffer, hash: &mut dyn FnMut(Hashed)) -> Result<HashedAs, Error> {
         if self.input.is_none() && self.stream.passes() && self.read_plain(piece)? > 0 {
-            return Ok(Side::Stored);
+            return Ok(HashedAs::Stored);
         }
         while !piece.room().is_empty() {
             let decoded = if let Some(input) = &self.input {
@@ -210,13 +211,13 @@ impl<'a, R: Read> Producer<'a, R> {
                 0
             } else {
                 match self.stream.end_of_input(piece.room())? {
-                    0 => return Ok(Side::Decoded),
+                    0 => return Ok(HashedAs::Decoded),
                     drained => drained,
                 }
             };
             piece.advance(decoded);
         }
-        Ok(Side::Decoded)
+        Ok(HashedAs::Decoded)
     }
 
     /// Reads plain bytes into the piece itself; gives how many, none at the end.
@@ -241,7 +242,7 @@ impl<'a, R: Read> Producer<'a, R> {
 }
 
 /// What the bytes of a piece are hashed as.
-enum Side {
+enum HashedAs {
     /// They were read to where decoded bytes go.
     Stored,
     Decoded,

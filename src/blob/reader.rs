@@ -172,7 +172,10 @@ impl BlobStream {
         let error = match () {
             () if paid < allowed => Error::limit_exceeded("total_bytes", self.total_bytes),
             () if allowed < count => self.stored.over(),
-            () => return Ok(paid),
+            () => match self.check_ratio() {
+                Ok(()) => return Ok(paid),
+                Err(error) => error,
+            },
         };
         match (self.fail(error), paid) {
             (error, 0) => Err(error),
@@ -303,28 +306,43 @@ pub(crate) fn hash_blob(reader: impl Read, expect: &Expect, limits: &Limits, sto
 #[derive(Debug)]
 pub(crate) struct Filler<R> {
     reader: R,
-    /// What the reader failed with after it had given bytes that were handed on first.
-    failure: Option<Error>,
+    next: Next,
+}
+
+/// What the reader's next call is for.
+#[derive(Debug)]
+enum Next {
+    /// More bytes.
+    Read,
+    /// Nothing: it failed so after it had given bytes that were handed on first.
+    Fail(Error),
+    /// Nothing: it said that it is at its end. Whatever it would say later belongs to no blob that was judged.
+    End,
 }
 
 impl<R: Read> Filler<R> {
     pub(crate) fn new(reader: R) -> Self {
-        Self { reader, failure: None }
+        Self { reader, next: Next::Read }
     }
 
     /// Fills `buffer`, but at the reader's end; 0 is its end. `check` is asked before each read.
     pub(crate) fn fill(&mut self, buffer: &mut [u8], check: &dyn Fn() -> Result<(), Error>) -> Result<usize, Error> {
         let mut filled = 0_usize;
         while let Some(room) = buffer.get_mut(filled..).filter(|room| !room.is_empty()) {
-            if let Some(error) = self.failure.take() {
-                return Err(error);
+            match std::mem::replace(&mut self.next, Next::Read) {
+                Next::Read => {}
+                Next::Fail(error) => return Err(error),
+                Next::End => {
+                    self.next = Next::End;
+                    break;
+                }
             }
             match check().and_then(|()| read_once(&mut self.reader, room)) {
-                Ok(0) => break,
+                Ok(0) => self.next = Next::End,
                 Ok(count) => filled = filled.saturating_add(count),
                 Err(error) if filled == 0 => return Err(error),
                 Err(error) => {
-                    self.failure = Some(error);
+                    self.next = Next::Fail(error);
                     break;
                 }
             }

@@ -39,6 +39,11 @@ pub(crate) fn inherit_faults() -> sys::Faults {
     sys::Faults::inherit()
 }
 
+/// How many handles the process may have.
+pub(crate) fn handle_limit() -> u64 {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
 /// The capability to write below one directory. Nothing outside it can be named through it.
 #[derive(Debug)]
 pub struct Root {

@@ -111,6 +111,13 @@ fn both_shapes_give_the_same_error_of_every_kind() {
         (anything().limit("members", 1), zip.repeat(2), ErrorKind::LimitExceeded),
         (anything().limit("zstd_window", 1024), zstandard, ErrorKind::WindowTooLarge),
         (anything().strict(), Vec::new(), ErrorKind::Truncated),
+        // Plain bytes are read to where they are used; each of these ends within a piece.
+        (anything().limit("total_bytes", 1_000_000), layer.clone(), ErrorKind::LimitExceeded),
+        (anything().limit("blob_bytes", 700_001), layer.clone(), ErrorKind::LimitExceeded),
+        (Ask::of(Expect::blob(wrong).size(600_000)), layer.clone(), ErrorKind::SizeMismatch),
+        (Ask::of(Expect::blob(wrong).size(1 << 40)), layer.clone(), ErrorKind::SizeMismatch),
+        (Ask::of(Expect::blob(wrong)), layer.clone(), ErrorKind::DigestMismatch),
+        (Ask::of(Expect::diff_id(wrong)), layer.clone(), ErrorKind::DiffIdMismatch),
     ];
     for (ask, blob, kind) in cases {
         for step in [1 << 20, 5000] {
@@ -176,6 +183,23 @@ fn a_panic_of_the_reader_or_of_the_sink_arrives_on_the_callers_thread() {
 }
 
 #[test]
+fn a_sink_that_keeps_pieces_when_it_fails_or_panics_holds_nobody_up() {
+    for panics in [false, true] {
+        let (cancel, mut kept) = (CancelToken::new(), Vec::new());
+        let stop = Stop::new(&cancel, None);
+        let mut sink = |piece: &Arc<Buffer>, _: Counts| {
+            kept.push(Arc::clone(piece));
+            assert!(kept.len() < 5 || !panics, "the sink's");
+            if kept.len() < 5 { Ok(()) } else { Err(Error::new(ErrorKind::PathTraversal, "the sink's")) }
+        };
+        let driven = catch_unwind(AssertUnwindSafe(|| drive(io::repeat(7), Ask::anything().stream(), threads(2), &stop, &mut sink)));
+        assert_eq!(driven.is_err(), panics);
+        assert!(driven.is_err() || driven.unwrap().is_err());
+        assert!(kept.iter().all(|piece| piece.filled().iter().all(|byte| *byte == 7)));
+    }
+}
+
+#[test]
 fn a_cancelled_token_and_a_passed_deadline_end_an_endless_blob() {
     for count in [1, 2] {
         let cancel = CancelToken::new();
@@ -188,6 +212,15 @@ fn a_cancelled_token_and_a_passed_deadline_end_an_endless_blob() {
             Ok(())
         });
         assert_eq!((result.map(|_| ()).map_err(|error| error.kind()), pieces), (Err(ErrorKind::Cancelled), 3));
+
+        // Of one read come many pieces.
+        let (cancel, bomb, mut pieces) = (CancelToken::new(), gz(&vec![0; 8 << 20]), 0);
+        let result = drive(&bomb[..], Ask::anything().stream(), threads(count), &Stop::new(&cancel, None), &mut |_, _| {
+            pieces += 1;
+            cancel.cancel();
+            Ok(())
+        });
+        assert_eq!((result.map(|_| ()).map_err(|error| error.kind()), pieces), (Err(ErrorKind::Cancelled), 1));
 
         let cancel = CancelToken::new();
         let stop = Stop::new(&cancel, Deadline::after(Duration::from_millis(20)));
