@@ -193,6 +193,7 @@ mod tests {
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
             let digest = of(algorithm, b"abc");
             assert_eq!(Digest::parse(digest.to_string()), Ok(digest));
+            assert_eq!(digest.to_string().parse(), Ok(digest));
             assert_eq!(digest.algorithm(), algorithm);
         }
         assert_eq!(of(Algorithm::Sha256, b"").to_string(), EMPTY);

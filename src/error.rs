@@ -408,6 +408,21 @@ mod tests {
     }
 
     #[test]
+    fn a_class_has_the_name_that_it_has_in_code() {
+        let classes = [Class::Hostile, Class::Corrupt, Class::Mismatch, Class::Limit, Class::Unsupported, Class::Io, Class::Cancelled];
+        for class in classes {
+            assert_eq!(class.as_str(), format!("{class:?}"));
+        }
+    }
+
+    #[test]
+    fn an_error_tells_people_that_something_was_applied() {
+        let error = Error::new(ErrorKind::BadNumber, "size").after_partial_apply();
+        assert!(error.partially_applied());
+        assert_eq!(error.to_string(), "BadNumber: size; the destination is partially applied");
+    }
+
+    #[test]
     fn a_limit_names_itself_and_its_value() {
         let error = Error::limit_exceeded("entries", 7);
         assert_eq!(error.limit(), Some(LimitHit { name: "entries", value: 7 }));

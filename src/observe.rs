@@ -305,6 +305,13 @@ mod tests {
     }
 
     #[test]
+    fn a_reason_has_the_name_that_it_has_in_code_and_no_other_has_it() {
+        let names: std::collections::BTreeSet<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+        assert_eq!(names.len(), Reason::ALL.len());
+        assert!(Reason::ALL.iter().all(|reason| reason.as_str() == format!("{reason:?}")));
+    }
+
+    #[test]
     fn a_clone_of_a_token_cancels_the_original() {
         let token = CancelToken::new();
         assert_eq!(token.check(), Ok(()));

@@ -5,8 +5,6 @@
 //! flags: 1 all calls after it fail too · 2 all of one name instead, see [`NAMED`] · 4 the calls after it in turn
 //! ```
 
-use std::fs;
-
 use safe_layers::fault::{Fault, inject};
 use safe_layers::{Error, Reason, Unpacked, recover};
 
@@ -151,7 +149,7 @@ impl Case {
     fn check_refusal(&self, tree: &Tree, once: bool, what: &str) {
         if let Some(now) = self.tree() {
             assert_same(tree, &now, what);
-            fs::remove_dir_all(self.world.dest()).unwrap();
+            self.world.clear();
         }
         let left = self.beside().len();
         let recovered = recover(&self.world.root().unwrap()).unwrap();

@@ -7,7 +7,8 @@
 //! Nothing outside changes, `openat2` and the walk come to the same, a refusal leaves nothing (in place: says so), and what a policy
 //! refuses is not in the tree.
 
-use safe_layers::{Devices, Error, Fifos, Hardlinks, Policy, Resolver, SpecialBits, Symlinks, Unpacked};
+use rustix::process::{getegid, geteuid};
+use safe_layers::{Devices, Error, Fifos, Hardlinks, Ownership, Policy, Resolver, SpecialBits, Symlinks, Unpacked};
 
 use super::Accepted;
 use super::setting::{Form, Setting};
@@ -71,6 +72,11 @@ fn check_tree(tree: &Tree, setting: &Setting) {
     if setting.form == Form::InPlace {
         return;
     }
+    let owner = match setting.policy.ownership {
+        Ownership::Squash { uid, gid } => Some((uid, gid)),
+        Ownership::SquashToCaller => Some((geteuid().as_raw(), getegid().as_raw())),
+        _ => None,
+    };
     let Policy { devices, fifos, symlinks, hardlinks, special_bits, .. } = &setting.policy;
     for (path, node) in &tree.nodes {
         let what = path.escape_ascii();
@@ -83,6 +89,9 @@ fn check_tree(tree: &Tree, setting: &Setting) {
             Kind::Socket => panic!("a socket at {what}"),
             Kind::Dir | Kind::File(_) => {}
         }
+        // In overlay form the directory of the layers' directories is the caller's.
+        let made = !path.is_empty() || setting.form == Form::Rootfs;
+        assert!(!made || owner.is_none_or(|owner| owner == (node.uid, node.gid)), "{}:{} has {what}", node.uid, node.gid);
         assert!(node.nlink < 2 || *hardlinks != Hardlinks::Reject, "a hardlink at {what}");
         assert!(node.mode & 0o7000 == 0 || *special_bits == SpecialBits::Keep, "mode {:o} at {what}", node.mode);
     }
