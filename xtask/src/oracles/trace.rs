@@ -141,6 +141,7 @@ impl Judge<'_> {
             "renameat" | "renameat2" => self.change(call, 0, 1).and_then(|()| self.change(call, 2, 3)),
             "linkat" if !call.says("AT_SYMLINK_FOLLOW") => self.change(call, 0, 1).and_then(|()| self.change(call, 2, 3)),
             "fchownat" | "utimensat" if call.says("AT_SYMLINK_NOFOLLOW") => self.change(call, 0, 1),
+            "fchownat" | "utimensat" if call.says("AT_EMPTY_PATH") && call.argument(1) == "\"\"" => self.inside(call.handle(0)),
             "utimensat" if call.argument(1) == "NULL" => self.inside(call.handle(0)),
             "fchmod" | "fchown" | "fsetxattr" | "fremovexattr" | "ftruncate" | "fallocate" => self.inside(call.handle(0)),
             "fchmodat" => self.through_proc(call.handle(0), call.name_at(1)),
@@ -235,6 +236,8 @@ pub const PLANTED: &[&str] = &[
     r#"linkat(5</w/canary>, "file", 4</w/dest>, "h", 0) = 0"#,
     r#"fchownat(4</w/dest>, "l", 0, 0, 0) = 0"#,
     r#"utimensat(4</w/dest>, "l", NULL, 0) = 0"#,
+    r#"utimensat(4</w/dest>, "l", NULL, AT_EMPTY_PATH) = 0"#,
+    r#"fchownat(4</w/canary/l>, "", 0, 0, AT_EMPTY_PATH) = 0"#,
     r#"fchmod(4</w/dest-evil/secret>, 0777) = 0"#,
     r#"fsetxattr(4</w/canary/file>, "user.x", "dest", 4, 0) = 0"#,
     r#"fchmodat(4</proc/7/fd>, "9", 0777) = 0"#,
@@ -260,6 +263,7 @@ pub const HARMLESS: &[&str] = &[
     r#"symlinkat("/etc/passwd", 4</w/dest/a\74b\76>, "x\"y, z") = 0"#,
     r#"openat2(4</w/dest>, "a/l", {flags=O_RDONLY|O_PATH, resolve=RESOLVE_NO_XDEV|RESOLVE_IN_ROOT}, 24) = 5</w/dest/x>"#,
     r#"openat(4</w/dest>, "f", O_WRONLY|O_CREAT|O_EXCL|O_NOFOLLOW, 0600) = 5</w/dest/f>"#,
+    r#"fchownat(4</w/dest/l>, "", 0, 0, AT_EMPTY_PATH) = 0"#,
     r#"unlinkat(4</w/dest/gone (deleted)>, "f", 0) = -1 ENOENT (No such file or directory)"#,
 ];
 
