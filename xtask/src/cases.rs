@@ -148,6 +148,21 @@ impl Job<'_> {
         self.case().plants.iter().for_each(|plant| plant.put(&place.world));
     }
 
+    /// Says what the tree of a run has of the outside, if anything. A link to it that the case planted stays where the run ended early.
+    pub fn taken(&self, place: &Place, ran: &Ran) -> Option<String> {
+        let planted = ran.status != Some(0) && self.case().plants.iter().any(|plant| plant.outside().is_some());
+        ran.tree.as_ref().filter(|_| !planted).and_then(|tree| place.world.taken(tree))
+    }
+
+    /// Removes what a run had to leave: an attacker who makes names while the staging directory is removed keeps it there, and it is
+    /// found by its name.
+    pub fn recover(&self, place: &Place) {
+        if self.stored.is_race() {
+            let parent = safe_layers::Root::open_ambient(place.world.parent(), safe_layers::ambient_authority()).expect("the parent");
+            safe_layers::recover(&parent).expect("leftovers can be removed");
+        }
+    }
+
     /// The program and its words.
     pub fn words(&self, place: &Place, threads: u32) -> Vec<OsString> {
         let mut words: Vec<OsString> = vec![unpack_program().into(), "--json".into(), format!("--threads={threads}").into()];

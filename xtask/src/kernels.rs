@@ -209,7 +209,7 @@ impl Runner<'_> {
         let before = self.place.outside(Some(job.case()));
         let (ran, trace) = self.strace(job, words, &[&format!("trace={calls}"), &format!("inject={calls}:error={error}:when=1+")]);
         let after = self.place.outside(Some(job.case()));
-        let taken = ran.tree.as_ref().and_then(|tree| self.place.world.taken(tree));
+        let taken = job.taken(self.place, &ran);
         self.outside[0] += 1;
         if let Some(escaped) = before.difference(&after).or(taken) {
             eprintln!("{what}: {escaped}");

@@ -139,8 +139,9 @@ fn watched(place: &Place, watch: &Watch, job: &Job<'_>, words: &[OsString], what
     let mut seen = Seen::default();
     let ran = job.run(place, words, Some((watch.fd(), &mut || watch.drain(&known, &mut seen))));
     tallies.events.many(what, "fanotify", seen.events, seen.outside);
+    job.recover(place);
     tallies.snapshots.add(what, "snapshot", before.difference(&place.outside(Some(job.case()))));
-    tallies.taken.add(what, "taken", ran.tree.as_ref().and_then(|tree| place.world.taken(tree)));
+    tallies.taken.add(what, "taken", job.taken(place, &ran));
     ran
 }
 

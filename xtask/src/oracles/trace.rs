@@ -94,11 +94,6 @@ impl<'t> Call<'t> {
         self.arguments.get(at).copied().unwrap_or_default()
     }
 
-    /// The path of a handle, `5</path>` or `AT_FDCWD</path>`.
-    fn handle(&self, at: usize) -> &'t str {
-        decorated(self.argument(at)).map_or("", |(_, path)| path)
-    }
-
     /// A name in quotes; empty for none, as for NULL.
     fn name_at(&self, at: usize) -> &'t str {
         self.argument(at).strip_prefix('"').and_then(|name| name.strip_suffix('"')).unwrap_or_default()
@@ -135,27 +130,45 @@ impl Judge<'_> {
         let verdict = match call.name {
             "execve" if !std::mem::replace(&mut self.started, true) => Ok(()),
             "open" | "creat" => self.opening(call, None, call.name_at(0)),
-            "openat" | "openat2" => self.opening(call, Some(call.handle(0)), call.name_at(1)),
+            "openat" | "openat2" => self.opening(call, Some(&self.handle(call, 0)), call.name_at(1)),
             "mkdirat" | "mknodat" | "unlinkat" => self.change(call, 0, 1),
             "symlinkat" => self.change(call, 1, 2),
             "renameat" | "renameat2" => self.change(call, 0, 1).and_then(|()| self.change(call, 2, 3)),
             "linkat" if !call.says("AT_SYMLINK_FOLLOW") => self.change(call, 0, 1).and_then(|()| self.change(call, 2, 3)),
             "fchownat" | "utimensat" if call.says("AT_SYMLINK_NOFOLLOW") => self.change(call, 0, 1),
-            "fchownat" | "utimensat" if call.says("AT_EMPTY_PATH") && call.argument(1) == "\"\"" => self.inside(call.handle(0)),
-            "utimensat" if call.argument(1) == "NULL" => self.inside(call.handle(0)),
-            "fchmod" | "fchown" | "fsetxattr" | "fremovexattr" | "ftruncate" | "fallocate" => self.inside(call.handle(0)),
-            "fchmodat" => self.through_proc(call.handle(0), call.name_at(1)),
+            "fchownat" | "utimensat" if call.says("AT_EMPTY_PATH") && call.argument(1) == "\"\"" => self.inside(&self.handle(call, 0)),
+            "utimensat" if call.argument(1) == "NULL" => self.inside(&self.handle(call, 0)),
+            "fchmod" | "fchown" | "fsetxattr" | "fremovexattr" | "ftruncate" | "fallocate" => self.inside(&self.handle(call, 0)),
+            "fchmodat" => self.through_proc(&self.handle(call, 0), call.name_at(1)),
             "setxattr" | "removexattr" => self.through_proc("", call.name_at(0)),
-            "newfstatat" | "statx" | "readlinkat" | "faccessat" | "faccessat2" => self.look(call.handle(0), call.name_at(1)),
+            "newfstatat" | "statx" | "readlinkat" | "faccessat" | "faccessat2" => self.look(&self.handle(call, 0), call.name_at(1)),
             "access" | "readlink" | "statfs" => self.look("", call.name_at(0)),
             "clone" | "clone3" if call.says("CLONE_THREAD") => Ok(()),
             "fcntl" | "dup" | "dup2" | "dup3" => Ok(()),
             _ => Err("a call that is not on the list"),
         };
-        if let Some((number, path)) = decorated(call.result) {
-            self.handles.insert(number.to_owned(), path.to_owned());
+        match decorated(call.result) {
+            Some((number, path)) => drop(self.handles.insert(number.to_owned(), path.to_owned())),
+            None => self.opened_without_a_path(call, verdict),
         }
         verdict
+    }
+
+    /// strace shows no path that is longer than PATH_MAX: one that was opened below the destination, as it has to be, is below it.
+    fn opened_without_a_path(&mut self, call: &Call<'_>, verdict: Verdict) {
+        let is_handle = call.name.starts_with("openat") && !call.result.is_empty() && call.result.bytes().all(|byte| byte.is_ascii_digit());
+        let dir = self.handle(call, 0);
+        if is_handle && verdict.is_ok() && self.is_inside(&dir) {
+            self.handles.insert(call.result.to_owned(), dir);
+        }
+    }
+
+    /// The path of a handle, or of the one that it was opened in where strace shows none.
+    fn handle(&self, call: &Call<'_>, at: usize) -> String {
+        match decorated(call.argument(at)) {
+            Some((_, path)) => path.to_owned(),
+            None => self.handles.get(call.argument(at)).cloned().unwrap_or_default(),
+        }
     }
 
     /// In the destination or its staging directory, by whatever way it was reached.
@@ -171,9 +184,9 @@ impl Judge<'_> {
 
     /// A change takes a handle and one name, so that no link on the way is followed.
     fn change(&self, call: &Call<'_>, dir: usize, name: usize) -> Verdict {
-        let (dir, name) = (call.handle(dir), call.name_at(name));
+        let (dir, name) = (self.handle(call, dir), call.name_at(name));
         let one_name = !name.contains('/') && !["", ".", ".."].contains(&name);
-        match one_name && (self.is_inside(dir) || dir == self.allowed.parent && is_own(name)) {
+        match one_name && (self.is_inside(&dir) || dir == self.allowed.parent && is_own(name)) {
             true => Ok(()),
             false => Err("changes something outside, or by a path"),
         }
