@@ -200,8 +200,10 @@ impl Job<'_> {
     pub fn run(&self, place: &Place, words: &[OsString], watch: Option<(RawFd, &mut dyn FnMut())>) -> Ran {
         let swap = self.case().swapped.as_ref();
         let swapper = swap.map(|(path, target)| Swapper::start(place.world.parent(), path, target));
-        let mut ran = run(place, words, watch);
+        let mut ran = ended(place, words, watch);
+        // Nobody swaps any more while the tree is looked at.
         drop(swapper);
+        ran.tree = place.world.tree();
         let nodes = ran.tree.iter_mut().flat_map(|tree| &mut tree.nodes);
         match self.form {
             Form::Rootfs => {}
@@ -282,6 +284,12 @@ impl Ran {
 
 /// Runs a command in the place and takes the tree that it leaves.
 pub fn run(place: &Place, words: &[OsString], watch: Option<(RawFd, &mut dyn FnMut())>) -> Ran {
+    let ran = ended(place, words, watch);
+    Ran { tree: place.world.tree(), ..ran }
+}
+
+/// As [`run`], without a look at the tree.
+fn ended(place: &Place, words: &[OsString], watch: Option<(RawFd, &mut dyn FnMut())>) -> Ran {
     let (out, err) = (place.files.path().join("out"), place.files.path().join("err"));
     let mut command = Command::new(&words[0]);
     command.args(&words[1..]).current_dir(&place.cwd).env_clear().stdin(Stdio::null());
@@ -291,7 +299,7 @@ pub fn run(place: &Place, words: &[OsString], watch: Option<(RawFd, &mut dyn FnM
     let status = child.wait().expect("a child").code();
     let said = fs::read(&out).ok().and_then(|text| serde_json::from_slice(&text).ok());
     let said = said.unwrap_or_else(|| fs::read_to_string(&err).unwrap_or_default().into());
-    Ran { status, said, tree: place.world.tree() }
+    Ran { status, said, tree: None }
 }
 
 /// Waits for the end of a child, which is killed if it hangs.
