@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Location};
 use crate::root::{NewFile, handle_limit, inherit_faults};
 
 /// Files handed on at once, at most. One batch is made, one waits for each thread and one is worked on by each: at most 96 handles
-/// for one thread and 288 for [`MOST`], and never more than [`SHARE`] of those that the process may have.
+/// for one thread and 288 for [`MOST`]. Where the process may have few it is fewer ([`SHARE`]), but one file at least.
 const BATCH: usize = 32;
 /// What part of the handles of the process may wait to be filled: one in so many.
 const SHARE: u64 = 8;

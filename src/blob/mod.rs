@@ -6,6 +6,7 @@
 mod decode;
 mod digests;
 mod expect;
+mod filler;
 mod frame;
 mod gzip;
 mod magic;
@@ -20,8 +21,9 @@ mod tests;
 
 pub(crate) use digests::Digests;
 pub use expect::Expect;
+pub(crate) use filler::Filler;
 pub(crate) use magic::is_compressed;
 pub(crate) use pipeline::{Counts, drive};
 pub(crate) use pool::{Buffer, Part};
-pub(crate) use reader::{BlobStream, BlobSummary, Filler, LayerProof, hash_blob};
+pub(crate) use reader::{BlobStream, BlobSummary, LayerProof, hash_blob};
 pub(crate) use stop::{Deadline, Stop};

@@ -10,8 +10,9 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use super::digests::{Digested, Digests};
+use super::filler::Filler;
 use super::pool::{Buffer, Pool};
-use super::reader::{BlobStream, BlobSummary, Filler, LayerProof, PIECE};
+use super::reader::{BlobStream, BlobSummary, LayerProof, PIECE};
 use super::stop::Stop;
 use crate::error::{Error, ErrorKind};
 use crate::observe::Event;
