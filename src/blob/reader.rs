@@ -170,18 +170,12 @@ impl BlobStream {
         let paid = min_usize(self.total_bytes.saturating_sub(self.decoded), allowed);
         self.stored.count = self.stored.count.saturating_add(len_u64(allowed));
         self.decoded = self.decoded.saturating_add(len_u64(paid));
-        let error = match () {
-            () if paid < allowed => Error::limit_exceeded("total_bytes", self.total_bytes),
-            () if allowed < count => self.stored.over(),
-            () => match self.check_ratio() {
-                Ok(()) => return Ok(paid),
-                Err(error) => error,
-            },
+        let charged = match () {
+            () if paid < allowed => Err(Error::limit_exceeded("total_bytes", self.total_bytes)),
+            () if allowed < count => Err(self.stored.over()),
+            () => Ok(()),
         };
-        match (self.fail(error), paid) {
-            (error, 0) => Err(error),
-            (_, paid) => Ok(paid),
-        }
+        self.hand_out(paid, charged)
     }
 
     /// Compares what was read with what was claimed, in this order: size, blob digest, end of the compressed stream, diff_id.
@@ -251,6 +245,11 @@ impl BlobStream {
         self.decoded = self.decoded.saturating_add(len_u64(paid));
 
         let result = if paid < written.len() { Err(Error::limit_exceeded("total_bytes", self.total_bytes)) } else { decoded };
+        self.hand_out(paid, result)
+    }
+
+    /// Gives the bytes that were paid for before an error, and the error with the next call.
+    fn hand_out(&mut self, paid: usize, result: Result<(), Error>) -> Result<usize, Error> {
         match result.and_then(|()| self.check_ratio()) {
             Ok(()) => Ok(paid),
             Err(error) => match (self.fail(error), paid) {
