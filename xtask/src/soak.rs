@@ -11,8 +11,9 @@ use crate::evidence::Counts;
 use crate::run::Settings;
 use crate::sweep::{Place, leftovers, sha256};
 
-/// What memory may grow by between the first tenth and the end, in KiB.
-const SLACK: u64 = 512;
+/// What memory may grow by between the first tenth and the end, in KiB: what an allocator holds back moves by some hundreds,
+/// and the smallest control, 900 unpacks that keep 4 KiB each, grows by 3,600.
+const SLACK: u64 = 2048;
 
 /// What the process holds.
 #[derive(Clone, Copy, Debug)]
