@@ -7,6 +7,8 @@ mod acl;
 mod capability;
 mod knobs;
 mod owner;
+#[cfg(test)]
+mod tests;
 mod xattr;
 
 pub use knobs::{
