@@ -243,4 +243,25 @@ mod tests {
         }
         assert_eq!(Name::new(b"...").map(Name::as_bytes), Some(&b"..."[..]));
     }
+    #[test]
+    fn slashes_at_the_ends_are_told_apart() {
+        for (raw, leading, trailing) in [(&b"a"[..], false, false), (b"/a", true, false), (b"a/", false, true), (b"/", true, true)] {
+            let (_, slashes) = EntryPath::clean(raw, &Limits::default()).unwrap();
+            assert_eq!(slashes, Slashes { leading, trailing }, "{raw:?}");
+        }
+    }
+
+    #[test]
+    fn a_marker_is_what_starts_as_whiteouts_do() {
+        for (raw, marker) in [(&b".wh.x"[..], true), (b".wh.", true), (b".wh", false), (b"x.wh.x", false), (b"x", false)] {
+            assert_eq!(Name::new(raw).unwrap().is_marker(), marker, "{raw:?}");
+        }
+    }
+
+    #[test]
+    fn names_and_paths_are_shown_quoted_and_without_control_characters() {
+        let name = Name::new(b"a\n\xff").unwrap();
+        let path = EntryPath::parse(b"d/a\n", AbsoluteNames::Reject, &Limits::default()).unwrap();
+        assert_eq!((format!("{name:?}"), format!("{path:?}")), (r#""a\x0a\xff""#.into(), r#""d/a\x0a""#.into()));
+    }
 }

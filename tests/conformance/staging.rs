@@ -152,6 +152,7 @@ fn recover_removes_what_nobody_holds_and_nothing_else() {
             ".dest.safe-layers-0123456789ABCDEF",
             "dest.safe-layers-0123456789abcdef",
             ".safe-layers-0123456789abcdef",
+            "..safe-layers-0123456789abcdef",
             ".dest.safe-layers-0123456789abcdefa",
         ];
         others.iter().for_each(|name| drop(leftover(&world, name)));
