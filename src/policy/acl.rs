@@ -146,5 +146,8 @@ mod tests {
         assert_eq!(Acl::parse(&acl(&[(USER, 9), (USER, 8)]).to_bytes()), None);
         assert_eq!(Acl::parse(&plain(&[1, 4, 32])[..27]), None);
         assert_eq!(Acl::parse(b"\x01\0\0\0"), None);
+        let whole = plain(&[1, 4, 32]);
+        assert_eq!(Acl::parse(&[&whole[..], b"x"].concat()), None);
+        assert_eq!(Acl::parse(&[b"\x01", &whole[1..]].concat()), None);
     }
 }

@@ -114,7 +114,9 @@ fn a_hardlinks_header_is_only_prepared_for_comparison_and_a_marker_makes_nothing
     assert_eq!(reasons(&judged_link), []);
     assert_eq!(judged(&Policy::container(), hardlink.clone()).entry.metadata().mode, 0o6755);
     let stripping = Policy { special_bits: SpecialBits::Strip, ..Policy::container() };
-    assert_eq!(judged(&stripping, hardlink).entry.metadata().mode, 0o755);
+    assert_eq!(judged(&stripping, hardlink.clone()).entry.metadata().mode, 0o755);
+    let both = Policy { special_bits: SpecialBits::Strip, ..owned_by(Ownership::SquashToCaller) };
+    assert_eq!(judged(&both, hardlink).entry.metadata().mode, 0o755);
     let marker = judged(&policy, entry(RawEntry { mode: 0o7777, ..raw(b'0', ".wh.x") }));
     assert_eq!((marker.owner, reasons(&marker)), (None, vec![]));
 }
