@@ -139,7 +139,7 @@ mod tests {
         let plain = |tags: &[u16]| Acl(tags.iter().map(|tag| AclEntry { tag: *tag, permissions: 7, id: 0 }).collect()).to_bytes();
         assert!(Acl::parse(&plain(&[1, 4, 32])).is_some());
         // One missing, no mask, twice, out of order, an unknown tag.
-        for bad in [&[1, 4][..], &[1, 2, 4, 32], &[1, 4, 32, 32], &[4, 1, 32], &[1, 4, 32, 64]] {
+        for bad in [&[1, 4][..], &[1, 32], &[4, 32], &[32], &[1, 2, 4, 32], &[1, 4, 32, 32], &[4, 1, 32], &[1, 4, 32, 64]] {
             assert_eq!(Acl::parse(&plain(bad)), None, "{bad:?}");
         }
         assert_eq!(Acl::parse(&acl(&[(USER, 9), (USER, 9)]).to_bytes()), None);

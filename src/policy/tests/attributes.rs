@@ -118,6 +118,17 @@ fn ids_in_attributes_follow_the_owners() {
 }
 
 #[test]
+fn ids_in_attributes_are_mapped_where_the_owner_of_the_object_alone_is_squashed() {
+    let stranger = entry(RawEntry { uid: 10, ..raw(b'0', "f") });
+    let ranges = vec![IdRange { container: 0, host: 100, count: 10 }];
+    let map = IdMap { uids: ranges.clone(), gids: ranges, unmapped: Unmapped::Squash { uid: 3, gid: 4 } };
+    let policy = Policy { ownership: Ownership::Map(map), ..Policy::container() };
+    let rooted = [&[1, 0, 0, 3], &CAPABILITY_VALUE[4..], &100_u32.to_le_bytes()].concat();
+    assert_eq!(judge(&policy, &stranger, "security.capability", &CAPABILITY_VALUE), kept(&rooted));
+    assert_eq!(judge(&policy, &stranger, "system.posix_acl_access", &acl(Some(5))), kept(&acl(Some(105))));
+}
+
+#[test]
 fn a_refusal_is_tolerated_as_the_knob_says_but_never_that_of_the_record() {
     for (knob, of_user, of_others) in
         [(UnsupportedXattrs::Error, false, false), (UnsupportedXattrs::EventForUser, true, false), (UnsupportedXattrs::Event, true, true)]
