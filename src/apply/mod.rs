@@ -151,8 +151,7 @@ impl Applier {
         Ok(match ground {
             Ground::Staged => Directories::new(&top, implicit_last(policy), Inheritance::Nothing),
             Ground::InPlace => {
-                let inherits = top.mode & 0o2000 != 0 || root.top().has_default_acl()?;
-                let inheritance = if inherits { Inheritance::Possible } else { Inheritance::Nothing };
+                let inheritance = parents::found_to_hand_down(root.top(), &top, caller())?;
                 Directories::new(&top, Final { mode: Mode::AsFound, mtime: top.mtime }, inheritance)
             }
         })

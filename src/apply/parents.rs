@@ -5,7 +5,7 @@ use super::directories::{Final, Inheritance, Mode, NodeId};
 use super::lower::{Beneath, Shown};
 use super::objects::{fresh, record};
 use super::view::View;
-use crate::entry::{EntryPath, Name};
+use crate::entry::{EntryPath, Name, Owner};
 use crate::error::{Error, ErrorKind};
 use crate::observe::{Log, Reason};
 use crate::policy::{ImplicitParents, NonDirectoryParents, SymlinkedParents};
@@ -268,10 +268,7 @@ impl Applier {
             mode = Mode::Set(stat.mode);
         }
         let readable = self.root.open_directory(&above, name)?;
-        // Somebody else's, who can give it either at any time.
-        let foreign = stat.uid != self.caller.uid;
-        let possible = foreign || stat.mode & 0o2000 != 0 || readable.has_default_acl()?;
-        let inheritance = if possible { Inheritance::Possible } else { Inheritance::Nothing };
+        let inheritance = found_to_hand_down(&readable, &stat, self.caller)?;
         let last = Final { mode, mtime: stat.mtime };
         let node = self.directories.add((parent.node, name), dir.id(), last, inheritance, &self.policy.limits)?;
         Ok(Place { dir, node, beneath: Beneath::Nothing })
@@ -384,4 +381,12 @@ impl Applier {
         let beneath = if self.directories.is_cleared(NodeId::TOP) { Beneath::Nothing } else { self.beneath_top.clone() };
         Place { dir: self.root.top().clone(), node: NodeId::TOP, beneath }
     }
+}
+
+/// Whether what is made in a directory that stands there may take something over from it.
+pub(super) fn found_to_hand_down(dir: &Dir, stat: &Stat, caller: Owner) -> Result<Inheritance, Error> {
+    // Somebody else's, who can give it either at any time.
+    let foreign = stat.uid != caller.uid;
+    let possible = foreign || stat.mode & 0o2000 != 0 || dir.has_default_acl()?;
+    Ok(if possible { Inheritance::Possible } else { Inheritance::Nothing })
 }

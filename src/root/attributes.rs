@@ -114,7 +114,7 @@ pub(crate) trait Attributes {
 
     /// Whether a default ACL is set, which what is made in the directory would inherit.
     fn has_default_acl(&self) -> Result<bool, Error> {
-        match sys!(fgetxattr(self.fd(), DEFAULT_ACL, [0_u8; 0].as_mut_slice())) {
+        match sys!(fgetxattr_query(self.fd(), DEFAULT_ACL)) {
             Ok(len) => Ok(len > 0),
             Err(Errno::NODATA | Errno::NOTSUP) => Ok(false),
             Err(errno) => Err(failed("reading an ACL")(errno)),

@@ -136,22 +136,43 @@ fn a_default_acl_is_set_and_nothing_inherits_it_in_this_layer_or_a_later_one() {
     gives(&container(), &[lower(), tar().fifo("d/p")], want.fifo("d/p"));
 }
 
+/// What directories that stand in the root, and it, hand down to what is made in them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum HandsDown {
+    Acl,
+    Group,
+    Both,
+}
+
 #[test]
 fn in_place_nothing_is_inherited_from_default_acls_and_setgid_bits() {
+    for hands_down in [HandsDown::Acl, HandsDown::Group, HandsDown::Both] {
+        nothing_is_inherited(hands_down);
+    }
+}
+
+fn nothing_is_inherited(hands_down: HandsDown) {
     let default = acl(&[(1, 7), (4, 7), (32, 7)]);
+    let (with_acl, with_group) = (hands_down != HandsDown::Group, hands_down != HandsDown::Acl);
+    let mode = if with_group { 0o2755 } else { 0o755 };
     let prepare = |root: &Path| {
         fs::create_dir(root.join("d")).unwrap();
         for path in [root.join("d"), root.to_path_buf()] {
             if is_root() {
                 std::os::unix::fs::chown(&path, None, Some(4242)).unwrap();
             }
-            rustix::fs::setxattr(&path, DEFAULT, &default, XattrFlags::empty()).unwrap();
-            fs::set_permissions(&path, Permissions::from_mode(0o2755)).unwrap();
+            if with_acl {
+                rustix::fs::setxattr(&path, DEFAULT, &default, XattrFlags::empty()).unwrap();
+            }
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
             fs::File::open(&path).unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
         }
     };
     let gid = if is_root() { 4242 } else { me().1 };
-    let kept = |want: Want| want.mode(0o2755).owner(me().0, gid).xattr(DEFAULT, &default);
+    let kept = |want: Want| {
+        let want = want.mode(mode).owner(me().0, gid);
+        if with_acl { want.xattr(DEFAULT, &default) } else { want }
+    };
     for policy in both() {
         let layers =
             [tar().file("f", "x").file("d/f", "x").dir("e").file("i/f", "y"), tar().dir("d/e").symlink("d/s", "t").file("e/g", "z")];

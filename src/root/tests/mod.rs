@@ -1,5 +1,6 @@
 //! Tests of the primitives, each on both resolvers.
 
+mod attributes;
 mod objects;
 mod removal;
 mod resolution;

@@ -177,3 +177,13 @@ fn a_mount_below_the_root_is_not_entered_nor_emptied() {
     assert_eq!(found, [crossing, crossing, crossing, crossing, crossing, Ok(()), crossing, crossing]);
     assert!(kept);
 }
+
+#[test]
+fn a_root_resolves_by_what_it_was_told_to() {
+    use crate::root::resolve::Active;
+    let dir = tempfile::tempdir().unwrap();
+    let [by_kernel, by_walk] = roots(dir.path());
+    assert_eq!((by_kernel.resolver, by_walk.resolver), (Active::Openat2, Active::Walk));
+    assert_eq!(by_walk.try_clone().unwrap().resolver, Active::Walk);
+    assert_eq!(by_walk.with_openat2().unwrap_err().kind(), ErrorKind::Io);
+}
