@@ -1,8 +1,7 @@
 //! Media types of documents: which there are, and that a document, its descriptor and its content say the same.
 
-use super::Document;
 use super::fields::Fields;
-use super::shown;
+use super::{Document, json, shown};
 use crate::error::{DescriptorPath, Error, ErrorKind};
 
 /// What a document is.
@@ -21,6 +20,23 @@ impl Form {
             "application/vnd.oci.image.manifest.v1+json" | "application/vnd.docker.distribution.manifest.v2+json" => Some(Self::Manifest),
             "application/vnd.oci.image.config.v1+json" | "application/vnd.docker.container.image.v1+json" => Some(Self::Config),
             _ => None,
+        }
+    }
+
+    /// Tells by its keys alone what a document is that nothing else says it of. One that has the keys of two forms is refused by
+    /// the parser of either.
+    pub(super) fn of_content(document: &Document<'_>) -> Result<Self, Error> {
+        let at = document.path();
+        let value = json::parse(document.bytes()).map_err(|error| error.at_descriptor(at))?;
+        let fields = Fields::of(&value, "the document", &["manifests", "layers", "rootfs"], at)?;
+        match (fields.has("manifests"), fields.has("layers"), fields.has("rootfs")) {
+            (true, ..) => Ok(Self::Index),
+            (_, _, true) => Ok(Self::Config),
+            (_, true, _) => Ok(Self::Manifest),
+            _ => {
+                let detail = "neither an index (`manifests`) nor a manifest (`layers`) nor a configuration (`rootfs`)";
+                Err(Error::new(ErrorKind::ManifestMalformed, detail).at_descriptor(at))
+            }
         }
     }
 

@@ -47,6 +47,9 @@
 //! stands twice, anywhere; a key that becomes a known one where case is folded, as Go does it; the fields of a manifest in an index, and
 //! the like (CVE-2021-41190). What is left out or odd, but has one reading, is a [`Notice`].
 
+mod archive;
+mod chain;
+mod choice;
 mod config;
 mod descriptor;
 mod docker;
@@ -54,20 +57,29 @@ mod document;
 mod fields;
 mod index;
 mod json;
+mod layout;
 mod manifest;
 mod media;
 mod platform;
+mod store;
+mod stretch;
 #[cfg(test)]
 mod tests;
+mod verified;
 
+pub use archive::{MAX_ARCHIVE_MEMBERS, MAX_ARCHIVE_NAME_BYTES};
+pub use choice::{Anchor, Choice};
 pub use config::{ImageConfig, RunConfig};
 pub use descriptor::{Descriptor, Role};
 pub use docker::{DockerArchive, DockerImage};
 pub use document::Document;
 pub use index::{Index, MAX_INDEX_DEPTH};
 pub use json::{MAX_DOCUMENT_BYTES, MAX_DOCUMENT_VALUES};
+pub use layout::{Layout, LayoutForm};
 pub use manifest::Manifest;
 pub use platform::Platform;
+pub use stretch::Blob;
+pub use verified::{Image, ImageLayer};
 
 use crate::error::DescriptorPath;
 
