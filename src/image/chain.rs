@@ -32,11 +32,11 @@ pub(super) fn follow(store: &Arc<Store>, form: LayoutForm, choice: &Choice) -> R
     }
     let way = Way { store, choice, notices: Vec::new(), passed: Vec::new() };
     let (Wanted::Digest(pin), None) = (choice.wanted, &choice.reference) else {
-        return way.from_index(required(store, INDEX)?, anchor);
+        return way.follow_index(required(store, INDEX)?, anchor);
     };
     let pinned = store.pinned(&pin)?;
     match Form::of_content(&pinned.document())? {
-        Form::Index => way.from_index(pinned, anchor),
+        Form::Index => way.follow_index(pinned, anchor),
         // The id of an image, as docker knows it; the list of a docker-archive tells where the layers are.
         Form::Config if form == LayoutForm::Archive => docker(store, choice, anchor),
         Form::Manifest | Form::Config => way.image(pinned, anchor, choice.platform.as_ref()),
@@ -66,7 +66,7 @@ struct Way<'a> {
 
 impl Way<'_> {
     /// Goes from index to index down to the manifest, each time to what runs best.
-    fn from_index(mut self, first: Kept, anchor: Anchor) -> Result<Image, Error> {
+    fn follow_index(mut self, first: Kept, anchor: Anchor) -> Result<Image, Error> {
         let platform = self.choice.platform.clone().unwrap_or_else(Platform::compiled_for);
         let (mut here, mut reference) = (first, self.choice.reference.as_deref());
         loop {

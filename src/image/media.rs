@@ -23,19 +23,21 @@ impl Form {
         }
     }
 
-    /// Tells by its keys alone what a document is that nothing else says it of. One that has the keys of two forms is refused by
-    /// the parser of either.
+    /// Tells by its keys alone what a document is that nothing else says it of. One with the keys of two forms is none.
     pub(super) fn of_content(document: &Document<'_>) -> Result<Self, Error> {
+        const MARKS: [(&str, Form); 3] = [("manifests", Form::Index), ("layers", Form::Manifest), ("rootfs", Form::Config)];
         let at = document.path();
         let value = json::parse(document.bytes()).map_err(|error| error.at_descriptor(at))?;
-        let fields = Fields::of(&value, "the document", &["manifests", "layers", "rootfs"], at)?;
-        match (fields.has("manifests"), fields.has("layers"), fields.has("rootfs")) {
-            (true, ..) => Ok(Self::Index),
-            (_, _, true) => Ok(Self::Config),
-            (_, true, _) => Ok(Self::Manifest),
-            _ => {
+        let fields = Fields::of(&value, "the document", &MARKS.map(|(key, _)| key), at)?;
+        let mut forms = MARKS.iter().filter(|(key, _)| fields.has(key));
+        match (forms.next(), forms.next()) {
+            (Some((_, form)), None) => Ok(*form),
+            (Some((one, _)), Some((other, _))) => {
+                Err(fields.error(ErrorKind::AmbiguousManifest, format!("`{one}` and `{other}` in one document")))
+            }
+            (None, _) => {
                 let detail = "neither an index (`manifests`) nor a manifest (`layers`) nor a configuration (`rootfs`)";
-                Err(Error::new(ErrorKind::ManifestMalformed, detail).at_descriptor(at))
+                Err(fields.error(ErrorKind::ManifestMalformed, detail.into()))
             }
         }
     }
