@@ -2,8 +2,8 @@
 //! unpacked.
 //!
 //! Refused: whatever [`Policy::strict`](crate::Policy::strict) refuses in the dialect and the names of a layer, and a second member
-//! of one name (directories apart), as another reader may take the other one. A member that nothing of the image names is not looked
-//! at.
+//! of one name (directories apart), as another reader may take the other one. What the members' metadata is does not matter, and a
+//! member that nothing of the image names is not looked at.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Slot;
@@ -198,7 +198,8 @@ impl Archive {
             return Err(Error::limit_exceeded("archive_name_bytes", MAX_ARCHIVE_NAME_BYTES));
         }
         let (len, sparse) = (raw.size, raw.sparse);
-        let rules = NameRules { absolute: AbsoluteNames::Reject, odd_markers: Oddities::Refuse, oddities: Oddities::Refuse, limits };
+        // Modes, owners and times of members say nothing of an image, and skopeo writes odd ones (type bits in the mode).
+        let rules = NameRules { absolute: AbsoluteNames::Reject, odd_markers: Oddities::Tolerate, oddities: Oddities::Tolerate, limits };
         let parsed = Entry::parse(raw, rules)?;
         parsed.shape.check(&parsed.entry, rules)?;
         let path = parsed.entry.path().clone();

@@ -65,8 +65,8 @@ impl Layout {
     }
 
     /// Takes a tar archive, not compressed, that holds an OCI layout or is a docker-archive. It is read once for the places of its
-    /// members, without their content, and then by position: a pipe will not do. It is read as strictly as
-    /// [`Policy::strict`](crate::Policy::strict) reads a layer.
+    /// members, without their content, and then by position: a pipe will not do. Its dialect and its names are read as strictly as
+    /// [`Policy::strict`](crate::Policy::strict) reads those of a layer; owners and modes do not matter.
     ///
     /// Whoever can write to the file may change it at any time: what a digest covers is checked whenever it is read, and a change is
     /// an error. `index.json`, and `manifest.json` of a docker-archive, are covered by nothing but a [pin](Self::open_pinned_archive).

@@ -11,7 +11,7 @@ use crate::digest::{Algorithm, Digest};
 use crate::entry::{AbsoluteNames, EntryPath};
 use crate::error::{DescriptorPath, Error, ErrorKind};
 use crate::limits::Limits;
-use crate::root::{self, Root};
+use crate::root::{Found as OnDisk, Root};
 
 #[derive(Debug)]
 pub(super) enum Store {
@@ -82,9 +82,9 @@ impl Store {
     fn find(&self, path: &EntryPath, symlinks: Symlinks, at: &DescriptorPath) -> Result<Option<Stretch>, Error> {
         let found = match self {
             Self::Directory(root) => root.find_file(path).map(|found| match found {
-                root::Found::File(file, len) => archive::Found::File(Stretch::new(Arc::new(file), 0, len, None)),
-                root::Found::Irregular(what) => archive::Found::Irregular(what),
-                root::Found::Missing => archive::Found::Missing,
+                OnDisk::File(file, len) => archive::Found::File(Stretch::new(Arc::new(file), 0, len, None)),
+                OnDisk::Irregular(what) => archive::Found::Irregular(what),
+                OnDisk::Missing => archive::Found::Missing,
             }),
             Self::Archive(archive) => archive.find(path, symlinks),
         };

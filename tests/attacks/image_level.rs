@@ -111,7 +111,7 @@ attacks! {
 
     /// A key `layers` twice: readers take the first or the last.
     img_duplicate_json_keys "" [Reject(AmbiguousManifest), Reject(AmbiguousManifest)]
-        |_| (small().manifest_text(|text| format!("{{\"layers\":[],{}", &text[1..])).oci(), MANIFEST);
+        |_| (small().manifest_text(|text| text.replacen('{', "{\"layers\":[],", 1)).oci(), MANIFEST);
 
     /// A layer that is to be fetched from elsewhere.
     img_foreign_layer_urls "CVE-2020-15157" [Reject(UnsupportedMediaType), Contain]

@@ -147,3 +147,14 @@ fn a_pipe_is_no_archive() {
     let file = File::from(std::os::fd::OwnedFd::from(reader));
     assert_eq!(Layout::open_archive(file).unwrap_err().kind(), ErrorKind::Io);
 }
+
+#[test]
+fn what_metadata_the_members_have_does_not_matter() {
+    // skopeo has the type bits in the mode, and who knows whose owners.
+    let stored = small().oci();
+    let archive = stored.files.iter().fold(tar(), |archive, (name, node)| {
+        let Node::File(bytes) = node else { panic!() };
+        archive.add(Entry::file(name, bytes).mode(0o100_644).uid(2_000_000).pax("SCHILY.xattr.trusted.overlay.opaque", "y"))
+    });
+    assert!(Layout::open_archive(file(&archive.bytes())).unwrap().image(&pinned(stored.pin)).is_ok());
+}
