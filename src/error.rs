@@ -209,7 +209,7 @@ impl fmt::Display for Inner {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct LimitHit {
     /// The field of [`Limits`](crate::Limits), or one of an image's: `document_bytes`, `document_values`, `index_depth`,
-    /// `archive_members`, `archive_name_bytes`.
+    /// `archive_members`, `archive_name_bytes`, `image_layers`.
     pub name: &'static str,
     /// The value it was set to, in the field's unit.
     pub value: u64,

@@ -95,9 +95,9 @@ impl Archive {
     /// As [`open`](Self::open), of a file with the digest `pin`: hashed before anything in it is parsed, and again while it is.
     pub(super) fn open_pinned(file: File, pin: &Digest) -> Result<Self, Error> {
         let mut hasher = Hasher::new(pin.algorithm());
-        let (mut buffer, mut at) = (vec![0; PIECE], 0);
+        let (mut buffer, mut at, len) = (vec![0; PIECE], 0, len_of(&file)?);
         loop {
-            let read = read_at(&file, &mut buffer, at)?;
+            let read = read_at(&file, &mut buffer, at, len)?;
             if read.is_empty() {
                 break;
             }
@@ -117,14 +117,16 @@ impl Archive {
     }
 
     /// Without `hashing` the bodies are passed over.
+    /// What is appended to the file meanwhile is not looked at.
     fn list(file: File, mut hashing: Option<&mut Hashing>) -> Result<Self, Error> {
         let limits = Limits::default();
         let options = Options { oddities: Oddities::Refuse, trailing_data: TrailingData::Reject, limits: limits.clone() };
+        let len = len_of(&file)?;
         let mut archive = Self { file: Arc::new(file), members: BTreeMap::new(), name_bytes: 0, count: 0, pin: None };
         let (file, mut parser, mut buffer) = (Arc::clone(&archive.file), Parser::new(options), vec![0; PIECE]);
         loop {
             let at = parser.position();
-            let read = read_at(&file, &mut buffer, at)?;
+            let read = read_at(&file, &mut buffer, at, len)?;
             if read.is_empty() {
                 break;
             }
@@ -134,8 +136,7 @@ impl Archive {
             archive.take(&mut parser, (read, at), hashing.as_deref_mut(), &limits)?;
         }
         // A body that was passed over may reach beyond the end of the file.
-        let (end, len) = (parser.position(), file.metadata().map_err(|error| failed(&error))?.len());
-        if end > len {
+        if parser.position() > len {
             return Err(Error::new(ErrorKind::Truncated, "the archive ends inside a body").at_offset(len));
         }
         let (_end, _events) = parser.finish()?;
@@ -284,9 +285,20 @@ fn matches(hasher: Hasher, pin: &Digest) -> Result<(), Error> {
     }
 }
 
-fn read_at<'b>(file: &File, buffer: &'b mut [u8], at: u64) -> Result<&'b [u8], Error> {
+/// Gives the length of a regular file. Anything else may have no end.
+fn len_of(file: &File) -> Result<u64, Error> {
+    let found = file.metadata().map_err(|error| failed(&error))?;
+    if !found.is_file() {
+        return Err(Error::new(ErrorKind::LayoutSymlink, "the archive is not a regular file"));
+    }
+    Ok(found.len())
+}
+
+/// Reads from `at`, of a file that counts as `len` bytes long.
+fn read_at<'b>(file: &File, buffer: &'b mut [u8], at: u64, len: u64) -> Result<&'b [u8], Error> {
+    let wanted = min_usize(len.saturating_sub(at), buffer.len());
     let count = loop {
-        match file.read_at(buffer, at) {
+        match file.read_at(buffer.get_mut(..wanted).unwrap_or_default(), at) {
             Ok(count) => break count,
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
             Err(error) => return Err(failed(&error)),

@@ -17,12 +17,18 @@ use super::media::Form;
 use super::store::{self, Store};
 use super::verified::{ImageLayer, Parts, Source};
 use super::{DockerArchive, DockerImage, Document, Image, ImageConfig, Index, Manifest, Notice, Platform, shown};
+use crate::blob::Expect;
 use crate::convert::len_u64;
 use crate::digest::Digest;
 use crate::error::{DescriptorPath, Error, ErrorKind};
 
 /// OCI image-spec `image-layout.md`, *index.json file*.
 const INDEX: &str = "index.json";
+
+/// Most layers of an image: 1,024.
+///
+/// Own choice: Docker and containerd stop at some 127, and an overlay mount at 500. Over it: [`ErrorKind::LimitExceeded`].
+pub const MAX_LAYERS: u64 = 1 << 10;
 
 /// Follows the chain to the image that `choice` means.
 pub(super) fn follow(store: &Arc<Store>, form: LayoutForm, choice: &Choice) -> Result<Image, Error> {
@@ -107,7 +113,7 @@ impl Way<'_> {
         let config_bytes = self.store.document(parsed.config())?;
         let config = ImageConfig::parse(&config_bytes.document())?;
         check_platform(&config, config_bytes.document().path(), platform)?;
-        let claims = parsed.claims(&config)?;
+        let claims = within_limit(parsed.claims(&config)?, manifest.document().path())?;
         let layer = |(claim, layer): (_, &Descriptor)| {
             ImageLayer::new(Arc::clone(self.store), claim, Source::Claimed(layer.clone()), layer.path().clone())
         };
@@ -135,7 +141,7 @@ fn docker(store: &Arc<Store>, choice: &Choice, anchor: Anchor) -> Result<Image, 
         _ => Some(choice.platform.clone().unwrap_or_else(Platform::compiled_for)),
     };
     check_platform(&config, config_bytes.document().path(), platform.as_ref())?;
-    let claims = image.claims(&config)?;
+    let claims = within_limit(image.claims(&config)?, image.path())?;
     let layers = (0..).zip(claims).zip(image.layers()).map(|((number, claim), path)| {
         let at = image.path().item("Layers", number);
         let stretch = store.member(path, &at)?;
@@ -149,12 +155,13 @@ fn docker(store: &Arc<Store>, choice: &Choice, anchor: Anchor) -> Result<Image, 
 fn docker_pinned<'i>(store: &Store, images: &[&'i DockerImage], pin: &Digest) -> Result<(&'i DockerImage, Kept), Error> {
     let (mut tried, mut differs) = (BTreeSet::new(), None);
     for image in images {
-        // A list may name one member a hundred thousand times.
-        if !tried.insert(image.config()) {
+        let at = image.path().field("Config");
+        let stretch = store.member(image.config(), &at)?;
+        // A list may lead to one member a hundred thousand times.
+        if !tried.insert(stretch.offset()) {
             continue;
         }
-        let at = image.path().field("Config");
-        let bytes = store::read(&store.member(image.config(), &at)?, &at)?;
+        let bytes = store::read(&stretch, &at)?;
         match Document::hashed(pin, None, at, &bytes) {
             Ok(document) => return Ok((image, document.keep())),
             Err(error) => differs = Some(error),
@@ -179,6 +186,13 @@ fn the_one<'i>(images: &[&'i DockerImage], choice: &Choice) -> Result<&'i Docker
 
 fn no_image(detail: &str) -> Error {
     Error::new(ErrorKind::ImageMissing, detail.to_owned()).at_descriptor(&DescriptorPath::document(DOCKER_LIST))
+}
+
+fn within_limit(claims: Vec<Expect>, at: &DescriptorPath) -> Result<Vec<Expect>, Error> {
+    if len_u64(claims.len()) > MAX_LAYERS {
+        return Err(Error::limit_exceeded("image_layers", MAX_LAYERS).at_descriptor(at));
+    }
+    Ok(claims)
 }
 
 fn check_platform(config: &ImageConfig, at: &DescriptorPath, platform: Option<&Platform>) -> Result<(), Error> {

@@ -41,7 +41,7 @@ pub enum Anchor {
 
 impl Choice {
     /// Pins a digest: of the manifest, or of an index that leads to it; in a docker-archive without a layout, which has neither, of
-    /// the configuration (the image's id).
+    /// the configuration (the image's id). That one will do for a newer docker-archive too, without a reference.
     ///
     /// Without a [`reference`](Self::reference) nothing that the digest does not cover is read: not `index.json` either.
     #[must_use]

@@ -72,7 +72,7 @@ impl Layout {
     /// an error. `index.json`, and `manifest.json` of a docker-archive, are covered by nothing but a [pin](Self::open_pinned_archive).
     ///
     /// # Errors
-    /// As [`open`](Self::open); whatever is wrong with the archive, a second member of one name ([`ErrorKind::DuplicateEntry`]) among it;
+    /// As [`open`](Self::open), where it is no regular file itself too; whatever is wrong with the archive, a second member of one name ([`ErrorKind::DuplicateEntry`]) among it;
     /// [`ErrorKind::LimitExceeded`] over [`MAX_ARCHIVE_MEMBERS`](super::MAX_ARCHIVE_MEMBERS) or
     /// [`MAX_ARCHIVE_NAME_BYTES`](super::MAX_ARCHIVE_NAME_BYTES).
     pub fn open_archive(file: File) -> Result<Self, Error> {
@@ -129,7 +129,8 @@ impl Layout {
     /// Those of [`Index`](super::Index), [`Manifest`](super::Manifest), [`ImageConfig`](super::ImageConfig) and
     /// [`DockerArchive`](super::DockerArchive); [`ErrorKind::BlobMissing`]; [`ErrorKind::LayoutSymlink`] where a blob is no regular
     /// file; [`ErrorKind::SizeMismatch`] and [`ErrorKind::DigestMismatch`] where one is not what is claimed or pinned;
-    /// [`ErrorKind::ImageMissing`] where no image has the name or the platform; [`ErrorKind::LayerCountMismatch`]. All name the link
+    /// [`ErrorKind::ImageMissing`] where no image has the name or the platform; [`ErrorKind::LayerCountMismatch`];
+    /// [`ErrorKind::LimitExceeded`] over [`MAX_LAYERS`](super::MAX_LAYERS) and the like. All name the link
     /// of the chain ([`Error::descriptor_path`]). `Ok` means that every byte of the documents hangs from the
     /// [anchor](Image::anchor) by digests, and that there is one claim for each layer.
     pub fn image(&self, choice: &Choice) -> Result<Image, Error> {

@@ -34,6 +34,11 @@ impl Stretch {
         self.digest
     }
 
+    /// Where in its file it starts.
+    pub(super) fn offset(&self) -> u64 {
+        self.offset
+    }
+
     /// Starts to read it.
     pub(super) fn reader(&self) -> Blob {
         Blob { file: Arc::clone(&self.file), at: self.offset, left: self.len }

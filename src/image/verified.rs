@@ -132,10 +132,13 @@ impl Image {
     }
 
     fn refuse_urls(&self) -> Result<(), Error> {
-        match self.notices().find(|notice| notice.reason == NoticeReason::HasUrls) {
+        let of_a_layer = |notice: &&Notice| self.0.layers.iter().any(|layer| layer.at == notice.path);
+        match self.0.notices.iter().filter(|notice| notice.reason == NoticeReason::HasUrls).find(of_a_layer) {
             None => Ok(()),
-            Some(notice) => Err(Error::new(ErrorKind::UnsupportedMediaType, "`urls` are never fetched, and the policy wants none")
-                .at_descriptor(&notice.path)),
+            Some(Notice { path, .. }) => {
+                let detail = "`urls` are never fetched, and the policy wants none";
+                Err(Error::new(ErrorKind::UnsupportedMediaType, detail).at_descriptor(path))
+            }
         }
     }
 }

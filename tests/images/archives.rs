@@ -141,11 +141,14 @@ fn a_newer_docker_archive_is_a_layout_and_is_pinned_by_its_manifest_or_by_the_im
 }
 
 #[test]
-fn a_pipe_is_no_archive() {
+fn what_may_have_no_end_is_no_archive() {
     let (reader, mut writer) = std::io::pipe().unwrap();
     writer.write_all(&[0; 1024]).unwrap();
-    let file = File::from(std::os::fd::OwnedFd::from(reader));
-    assert_eq!(Layout::open_archive(file).unwrap_err().kind(), ErrorKind::Io);
+    let pipe = File::from(std::os::fd::OwnedFd::from(reader));
+    for endless in [pipe, File::open("/dev/zero").unwrap()] {
+        refused(Layout::open_archive(endless.try_clone().unwrap()), ErrorKind::LayoutSymlink, "the archive");
+        refused(Layout::open_pinned_archive(endless, &sha256(b"")), ErrorKind::LayoutSymlink, "the archive");
+    }
 }
 
 #[test]

@@ -264,6 +264,34 @@ fn documents_and_layers_of_another_length_are_told_by_their_size() {
 }
 
 #[test]
+fn an_image_has_no_more_layers_than_anybody_can_mount() {
+    let layers = |count: usize| {
+        let many = move |list: &mut Value| {
+            let layer = list[0].clone();
+            *list = Value::Array(vec![layer; count]);
+        };
+        let recipe = small().config(move |config| many(&mut config["rootfs"]["diff_ids"]));
+        archive(&recipe.manifest(move |manifest| many(&mut manifest["layers"])).oci()).unwrap().image(&unpinned())
+    };
+    assert_eq!(layers(1024).unwrap().layers().len(), 1024);
+    refused(layers(1025), ErrorKind::LimitExceeded, "index.json → manifests[0]");
+}
+
+#[test]
+fn urls_of_what_is_not_the_image_do_not_matter_to_strict() {
+    let urls = |index: &mut Value| {
+        let mut other = index["manifests"][0].clone();
+        other["urls"] = json!(["http://127.0.0.1:9/"]);
+        other["platform"]["architecture"] = json!("arm64");
+        index["manifests"].as_array_mut().unwrap().push(other);
+    };
+    let image = archive(&small().index(urls).oci()).unwrap().image(&unpinned()).unwrap();
+    assert_eq!(image.notices().count(), 1);
+    let dir = tempfile::tempdir().unwrap();
+    assert!(image.unpack(engine::unpacker(dir.path(), Mode::ROOTFS[0], Policy::strict()).unwrap()).is_ok());
+}
+
+#[test]
 fn a_missing_blob_is_told_before_anything_is_written() {
     let mut stored = two().oci();
     stored.remove(&stored.layers[1].clone());
