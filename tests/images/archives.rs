@@ -161,3 +161,28 @@ fn what_metadata_the_members_have_does_not_matter() {
     });
     assert!(Layout::open_archive(file(&archive.bytes())).unwrap().image(&pinned(stored.pin)).is_ok());
 }
+
+#[test]
+fn whatever_byte_of_a_pinned_image_changes_the_tree_is_the_same_or_none() {
+    for stored in [small().oci(), small().docker()] {
+        let bytes = stored.archive().bytes();
+        let unpacked = |bytes: &[u8]| {
+            let layout = Layout::open_archive(file(bytes))?;
+            tree(&layout.image(&pinned(stored.pin))?, Mode::ROOTFS[0])
+        };
+        let whole = unpacked(&bytes).unwrap();
+        let mut refused = 0;
+        for at in (0..bytes.len()).step_by(5) {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1 << (at % 8);
+            match unpacked(&changed) {
+                Ok(tree) => assert_same(&whole, &tree, &format!("byte {at}")),
+                Err(_) => refused += 1,
+            }
+        }
+        for len in (0..bytes.len()).step_by(171) {
+            assert!(unpacked(&bytes[..len]).is_err(), "{len} bytes");
+        }
+        assert!(refused > 100, "{refused}");
+    }
+}
