@@ -73,26 +73,25 @@ by_umoci() { # LAYOUT:NAME
   cut -f 1 "$work/umoci.list" > "$work/entries"
 }
 
-same() { # WHAT DIR PEER: the tree is umoci's; the differences that PEER is allowed count, PEER being what has the tree or umoci
-  local lists=("$work/ours.list" "$work/umoci.list")
-  list ours "$2"
-  [ "$3" = umoci ] || lists=("$work/umoci.list" "$work/ours.list")
-  "$bin/manifest" diff "$3" "$1" "$work/entries" "$here/differences.txt" "${lists[@]}" > "$work/diff" \
+same() { # WHAT PEER OURS THEIRS
+  "$bin/manifest" diff "$2" "$1" "$work/entries" "$here/differences.txt" "$work/$3.list" "$work/$4.list" > "$work/diff" \
     || { grep '^DIFFERENT' "$work/diff" | head -n 40; failed=$((failed + 1)); }
   compared=$((compared + 1))
   tail -n 1 "$work/diff"
 }
 
-unpacked() { # WHAT OPTION...: the tree is umoci's, in both forms
+unpacked() { # WHAT OPTION...: the tree is umoci's, and the mounted overlay is that tree
   local what=$1 options
   shift
   "$bin/unpack" --json "$@" "$work/ours" > "$work/report" || die "$what: $(cat "$work/report")"
-  same "$what" "$work/ours" umoci
+  list ours "$work/ours"
+  same "$what" umoci ours umoci
   "$bin/unpack" --json --form overlay-trusted "$@" "$work/stack" > "$work/report" || die "$what: $(cat "$work/report")"
   mkdir "$work/tree"
   options=ro,lowerdir=$(lowerdir_of "$work/report")
   mount -t overlay -o "$options" overlay "$work/tree"
-  same "$what" "$work/tree" overlay-trusted
+  list overlay "$work/tree"
+  same "$what" overlay-trusted ours overlay
   umount "$work/tree"
   rm -rf -- "$work/ours" "$work/stack" "$work/tree"
 }
@@ -152,5 +151,5 @@ the_image "$work/layout" small
 if [ "${1:-}" = --image ] && [ -e "$2/layout" ]; then
   the_image "$2/layout" real
 fi
-echo "images: $compared trees compared with umoci's, $failed differ"
+echo "images: $compared trees compared, with umoci's and as overlays, $failed differ"
 [ $failed = 0 ]
