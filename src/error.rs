@@ -204,11 +204,12 @@ impl fmt::Display for Inner {
     }
 }
 
-/// A limit that was reached: its name in [`Limits`](crate::Limits) and its setting, or one of the fixed limits of documents.
+/// A limit that was reached: its name in [`Limits`](crate::Limits) and its setting, or one of the fixed limits of images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct LimitHit {
-    /// The field of [`Limits`](crate::Limits), or `document_bytes`, `document_values`, `index_depth`.
+    /// The field of [`Limits`](crate::Limits), or one of an image's: `document_bytes`, `document_values`, `index_depth`,
+    /// `archive_members`, `archive_name_bytes`, `image_layers`.
     pub name: &'static str,
     /// The value it was set to, in the field's unit.
     pub value: u64,
@@ -377,6 +378,7 @@ error_kinds! {
     AmbiguousManifest Hostile "A document can be read in two ways.",
     ManifestMalformed Corrupt "A document is not what its media type says.",
     ImageMissing Unsupported "No manifest of an index has the wanted name and platform.",
+    BlobMissing Unsupported "A blob or a file that an image needs is not in it.",
     LayoutSymlink Hostile "A blob of an image layout is not a regular file.",
     MountCrossing Hostile "The way to a parent leads into another mount.",
     ParentMissing Corrupt "A parent is missing and the policy makes none.",

@@ -30,15 +30,15 @@
 //! extended attributes, capabilities, ACLs. Linux.
 //!
 //! # Out of scope
-//! Fetching anything; running anything; other archive formats; making archives.
+//! Fetching anything; running anything; other archive formats; making archives; checking signatures.
 //!
 //! # What is silent
 //! Nothing: whatever is skipped or changed is an [`Event`] in the [`LayerReport`], whatever is refused an [`Error`] with the
 //! entry, the offset and the path. A second reader may disagree with this one; the choices are written down at each knob of [`Policy`].
 //!
 //! # Features
-//! `serde`: reports, events and errors implement `Serialize`. `image`: the documents of container images, checked link by link
-//! down to the claims about each layer; their parser of JSON is `serde_json`. `fault-injection`: for tests of this crate alone.
+//! `serde`: reports, events and errors implement `Serialize`. `image`: container images on disk, checked link by link from one
+//! pinned digest down to each layer; their parser of JSON is `serde_json`. `fault-injection`: for tests of this crate alone.
 //!
 //! This crate was not audited.
 

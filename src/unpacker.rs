@@ -207,15 +207,30 @@ impl Unpacker {
     /// # Errors
     /// As [`apply`](Self::apply).
     pub fn apply_file(&mut self, expect: &Expect, blob: &File) -> Result<LayerReport, Error> {
+        let rewind = |mut blob: &File| blob.seek(SeekFrom::Start(0)).map(drop).map_err(|e| Error::io("rewinding the blob", &e));
+        self.apply_twice(expect, || rewind(blob).map(|()| blob))
+    }
+
+    /// As [`apply_file`](Self::apply_file), from what `open` gives, each time from its start.
+    pub(crate) fn apply_twice<R: Read + Send>(
+        &mut self,
+        expect: &Expect,
+        open: impl Fn() -> Result<R, Error>,
+    ) -> Result<LayerReport, Error> {
         self.begin()?;
         let deadline = self.policy.limits.deadline.and_then(Deadline::after);
         let stop = Stop::new(&self.cancel, deadline);
-        let rewind = |mut blob: &File| blob.seek(SeekFrom::Start(0)).map(drop).map_err(|e| Error::io("rewinding the blob", &e));
-        let result = rewind(blob)
-            .and_then(|()| hash_blob(blob, expect, &self.policy.limits, &stop))
-            .and_then(|()| rewind(blob))
-            .and_then(|()| self.apply_stream(expect, blob, deadline));
+        let result = open()
+            .and_then(|blob| hash_blob(blob, expect, &self.policy.limits, &stop))
+            .and_then(|()| open())
+            .and_then(|blob| self.apply_stream(expect, blob, deadline));
         self.end(result)
+    }
+
+    /// The policy, for callers in the crate that judge more than layers.
+    #[cfg(feature = "image")]
+    pub(crate) fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// Makes the tree whole and moves it to its final name. In place there is nothing to move.

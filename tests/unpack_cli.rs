@@ -263,3 +263,66 @@ fn in_overlay_form_each_layer_has_a_directory_and_the_report_names_them() {
     let text = run(["--policy", "rootless", "--unverified", "--form", "overlay-user", &layer, &place.path("text")]).out;
     assert!(text.contains("lowerdir="), "{text}");
 }
+
+/// Writes the shipped layer as an OCI layout and gives the digest of its manifest.
+fn layout(place: &Place) -> String {
+    let blob = |bytes: &[u8]| {
+        let mut hasher = safe_layers::Hasher::new(safe_layers::Algorithm::Sha256);
+        hasher.update(bytes);
+        let digest = hasher.finish().to_string();
+        fs::write(place.path(&format!("layout/blobs/sha256/{}", digest.split_once(':').unwrap().1)), bytes).unwrap();
+        json!({ "digest": digest, "size": bytes.len() })
+    };
+    let described = |mut descriptor: Value, kind: &str| {
+        descriptor["mediaType"] = json!(format!("application/vnd.oci.image.{kind}"));
+        descriptor
+    };
+    fs::create_dir_all(place.path("layout/blobs/sha256")).unwrap();
+    let config = json!({ "os": "linux", "architecture": "amd64", "rootfs": { "type": "layers", "diff_ids": [hello::DIFF_ID] } });
+    let config = described(blob(config.to_string().as_bytes()), "config.v1+json");
+    let layers = [described(blob(hello::LAYER), "layer.v1.tar+gzip")];
+    let manifest = json!({ "schemaVersion": 2, "config": config, "layers": layers });
+    let manifest = described(blob(manifest.to_string().as_bytes()), "manifest.v1+json");
+    let mut named = manifest.clone();
+    named["annotations"] = json!({ "org.opencontainers.image.ref.name": "hello" });
+    fs::write(place.path("layout/index.json"), json!({ "schemaVersion": 2, "manifests": [named] }).to_string()).unwrap();
+    fs::write(place.path("layout/oci-layout"), r#"{"imageLayoutVersion": "1.0.0"}"#).unwrap();
+    manifest["digest"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn an_image_is_unpacked_by_its_name_or_its_pin_and_the_report_says_what_it_was() {
+    let place = Place::new();
+    let pin = layout(&place);
+    let (whole, named) = (format!("--image={}", place.path("layout")), format!("--image={}:hello", place.path("layout")));
+    let pinned = format!("--pin={pin}");
+    let ran = place.run(&[&whole, &pinned, "--platform=linux/amd64", "--json"], &[], "pinned");
+    let report = ran.json();
+    assert_eq!((ran.status, &report["image"]["manifest_digest"], &report["image"]["pinned"]), (0, &json!(pin), &json!(pin)));
+    assert_eq!(report["image"]["chain_id"], json!(hello::DIFF_ID));
+    assert_eq!(report["layers"][0]["verified"]["diff_id"], json!(hello::DIFF_ID));
+    let ran = place.run(&[&named, "--unverified", "--platform=linux/amd64"], &[], "named");
+    assert!(ran.status == 0 && ran.out.contains("not pinned") && ran.out.contains(&pin), "{}{}", ran.out, ran.err);
+    let form = place.run(&[&named, "--unverified", "--platform=linux/amd64", "--form=overlay-user", "--json"], &[], "stack");
+    assert_eq!(form.json()["form"], json!("user"));
+    assert_eq!(place.names(), ["layer.tar.gz", "layout", "named", "pinned", "stack"]);
+}
+
+#[test]
+fn an_image_that_is_not_the_pinned_one_leaves_nothing_and_the_error_names_the_link() {
+    let place = Place::new();
+    let pin = layout(&place);
+    let image = format!("--image={}:hello", place.path("layout"));
+    let wrong = format!("--pin=sha256:{}", "0".repeat(64));
+    let ran = place.run(&[&image, &wrong, "--platform=linux/amd64", "--json"], &[], "dest");
+    let error = &ran.json()["error"];
+    let link = "index.json → manifests[0]";
+    assert_eq!((ran.status, &error["kind"], &error["descriptor"]), (1, &json!("DigestMismatch"), &json!(link)));
+    place.run(&[&image], &[], "dest").usage();
+    place.run(&[&image, "--unverified", &format!("--pin={pin}")], &[], "dest").usage();
+    place.run(&[&image, "--unverified"], &["layer.tar.gz"], "dest").usage();
+    place.run(&[&image, &format!("--archive-digest={pin}")], &[], "dest").usage();
+    let missing = place.run(&["--image=/nonexistent/image", "--unverified", "--json"], &[], "dest");
+    assert_eq!((missing.status, &missing.json()["error"]["errno"], &missing.json()["error"]["layer"]), (1, &json!(2), &Value::Null));
+    assert_eq!(place.names(), ["layer.tar.gz", "layout"]);
+}

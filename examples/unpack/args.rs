@@ -3,30 +3,36 @@
 use std::ffi::{OsStr, OsString};
 use std::num::NonZeroUsize;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
 
-use safe_layers::{Digest, Durability, Limits, OverlayForm, Policy};
+use safe_layers::{Digest, Durability, Limits, Policy};
 
 use super::claims::{BlobClaim, Layer, blob_claim, digest};
 use super::failure::Failure;
+use super::image::{ImageOptions, ImageRequest, Waiver};
+use super::target::{Form, Target, form, new_target};
 
 pub(crate) const HELP: &str = "\
 Unpacks container layers that nobody trusts, in order, into one root filesystem.
 
 Usage: unpack [OPTION]... LAYER... DEST
+       unpack [OPTION]... --image PATH[:NAME] (--pin DIGEST | --unverified) DEST
        unpack                             unpacks a small layer that ships with the program
 
 LAYER is a tar archive, plain, gzip or zstd; `-` is standard input. DEST must not exist: it appears
-only when every layer was applied and every claim matched.
+only when every layer was applied and every claim matched. PATH is an OCI layout, as a directory or
+a tar, or a docker-archive; NAME is what the image is called in it.
 
   --policy container|strict|rootless   what a layer may ask for (default: container)
   --blob DIGEST[@SIZE]                 claims the digest, and the size, of the n-th layer as stored
   --diff-id DIGEST                     claims the digest of the n-th layer's uncompressed bytes
   --media-type TYPE                    claims the media type of the n-th layer
+  --pin DIGEST                         of the image's manifest, or of an index above it; of a docker-archive the image's id
+  --platform OS/ARCH[/VARIANT]         which image of an index (default: of this machine)
+  --archive-digest DIGEST              of the whole archive that PATH is, checked first; enough without --pin
   --form merged|overlay-trusted|overlay-user
                                        one tree (default), or a directory for each layer, DEST/0, DEST/1, ...,
                                        bottom first, for an overlay mount (overlay-user: with userxattr)
-  --unverified                         claims nothing: whoever made the bytes decides what is unpacked
+  --unverified                         claims, or pins, nothing: whoever made the bytes decides what is unpacked
   --in-place                           writes into DEST, which exists; cannot be undone
   --durable                            the tree survives a loss of power, from when the program ends
   --recover                            removes first what runs that were killed left beside DEST
@@ -61,9 +67,16 @@ pub(crate) struct Request {
     pub(crate) target: Target,
     pub(crate) durability: Durability,
     pub(crate) leftovers: Leftovers,
-    pub(crate) layers: Vec<Layer>,
+    pub(crate) source: Source,
     /// DEST, as given.
     pub(crate) dest: OsString,
+}
+
+/// Where the layers come from.
+#[derive(Debug)]
+pub(crate) enum Source {
+    Layers(Vec<Layer>),
+    Image(Box<ImageRequest>),
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,23 +93,6 @@ pub(crate) enum Leftovers {
     #[default]
     Stay,
     Go,
-}
-
-/// Where the tree goes.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Target {
-    /// A new name in a directory that exists.
-    New { parent: PathBuf, name: String, form: Form },
-    /// Into a directory that exists.
-    InPlace,
-}
-
-/// What becomes of the layers: one tree, or a directory for each.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Form {
-    #[default]
-    Merged,
-    Overlay(OverlayForm),
 }
 
 /// Tells from the words alone who reads the output, so that a usage error is told in the right form too.
@@ -129,6 +125,7 @@ struct Options {
     blobs: Vec<BlobClaim>,
     diff_ids: Vec<Digest>,
     media_types: Vec<String>,
+    image: ImageOptions,
     unverified: bool,
     in_place: bool,
     form: Option<Form>,
@@ -171,31 +168,47 @@ impl Options {
             "--form" => self.form = Some(form(&value()?)?),
             "--threads" => self.threads = Some(threads(&value()?)?),
             "--limit" => self.limits.push(limit(&value()?)?),
+            name if ImageOptions::have(name) => self.image.set(name, value()?)?,
             _ => return usage(format!("no option has the name {}", safe_layers::escape_path(name.as_bytes()))),
         }
         Ok(())
     }
 
     fn request(mut self) -> Result<Request, Failure> {
-        let (Some(dest), Some(_)) = (self.operands.pop(), self.operands.first()) else {
-            return usage("one LAYER or more and a DEST are needed");
-        };
-        self.check_claims()?;
-        if self.operands.iter().filter(|file| *file == "-").count() > 1 {
-            return usage("standard input can be one layer only");
-        }
+        let Some(dest) = self.operands.pop() else { return usage("one LAYER or more and a DEST are needed") };
+        let source = self.source()?;
         let target = match (self.in_place, self.form) {
             (true, Some(_)) => return usage("--in-place writes one tree: --form does not go with it"),
             (true, None) if self.leftovers == Leftovers::Go => return usage("--in-place leaves nothing to recover"),
             (true, None) => Target::InPlace,
             (false, form) => new_target(&dest, form.unwrap_or_default())?,
         };
+        let Self { preset, limits, threads, durability, leftovers, .. } = self;
+        Ok(Request { preset, limits, threads, target, durability, leftovers, source, dest })
+    }
+
+    fn source(&mut self) -> Result<Source, Failure> {
+        let waiver = if self.unverified { Waiver::Said } else { Waiver::NotSaid };
+        let Some(image) = std::mem::take(&mut self.image).request(waiver)? else { return self.layers().map(Source::Layers) };
+        let claimed = !self.blobs.is_empty() || !self.diff_ids.is_empty() || !self.media_types.is_empty();
+        if claimed || !self.operands.is_empty() {
+            return usage("--image has its own layers and claims: neither a LAYER nor a claim goes with it");
+        }
+        Ok(Source::Image(Box::new(image)))
+    }
+
+    fn layers(&mut self) -> Result<Vec<Layer>, Failure> {
+        if self.operands.is_empty() {
+            return usage("one LAYER or more and a DEST are needed");
+        }
+        self.check_claims()?;
+        if self.operands.iter().filter(|file| *file == "-").count() > 1 {
+            return usage("standard input can be one layer only");
+        }
         let (mut blobs, mut diff_ids) = (std::mem::take(&mut self.blobs).into_iter(), std::mem::take(&mut self.diff_ids).into_iter());
         let mut media_types = std::mem::take(&mut self.media_types).into_iter();
         let layer = |file| Layer { file, blob: blobs.next(), diff_id: diff_ids.next(), media_type: media_types.next() };
-        let layers = std::mem::take(&mut self.operands).into_iter().map(layer).collect();
-        let Self { preset, limits, threads, durability, leftovers, .. } = self;
-        Ok(Request { preset, limits, threads, target, durability, leftovers, layers, dest })
+        Ok(std::mem::take(&mut self.operands).into_iter().map(layer).collect())
     }
 
     /// The n-th claim belongs to the n-th layer, and to claim nothing has to be said.
@@ -226,38 +239,6 @@ impl Preset {
             Self::Strict => Policy::strict(),
             Self::Rootless => Policy::rootless(),
         }
-    }
-}
-
-/// Splits DEST into the directory that is opened and the one name that appears in it.
-fn new_target(dest: &OsStr, form: Form) -> Result<Target, Failure> {
-    let bytes = trim_end_slashes(dest.as_bytes());
-    let (parent, name) = match bytes.iter().rposition(|byte| *byte == b'/') {
-        Some(at) => (bytes.get(..=at), bytes.get(at.saturating_add(1)..)),
-        None => (Some(b".".as_slice()), Some(bytes)),
-    };
-    match (parent, name.map(std::str::from_utf8)) {
-        (_, Some(Ok("" | "." | ".."))) => usage("DEST needs a name: it must not be empty, `/`, or end in `.` or `..`"),
-        (Some(parent), Some(Ok(name))) => {
-            Ok(Target::New { parent: Path::new(OsStr::from_bytes(parent)).to_owned(), name: name.to_owned(), form })
-        }
-        _ => usage("the name of DEST is not UTF-8"),
-    }
-}
-
-fn trim_end_slashes(mut bytes: &[u8]) -> &[u8] {
-    while let [rest @ .., b'/'] = bytes {
-        bytes = rest;
-    }
-    bytes
-}
-
-fn form(text: &str) -> Result<Form, Failure> {
-    match text {
-        "merged" => Ok(Form::Merged),
-        "overlay-trusted" => Ok(Form::Overlay(OverlayForm::Trusted)),
-        "overlay-user" => Ok(Form::Overlay(OverlayForm::User)),
-        _ => usage("--form is merged, overlay-trusted or overlay-user"),
     }
 }
 
@@ -307,6 +288,14 @@ mod tests {
     }
 
     #[track_caller]
+    fn layers(words: &[&str]) -> Vec<Layer> {
+        match request(words).source {
+            Source::Layers(layers) => layers,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[track_caller]
     fn refused(words: &[&str], text: &str) {
         match parsed(words) {
             Err(Failure::Usage(message)) if message.contains(text) => (),
@@ -329,8 +318,8 @@ mod tests {
 
     #[test]
     fn claims_belong_to_layers_one_to_one() {
-        let two = request(&["--diff-id", DIGEST, &format!("--diff-id={DIGEST}"), "a", "b", "d"]);
-        assert!(two.layers.iter().all(|layer| layer.diff_id.is_some() && layer.blob.is_none()));
+        let two = layers(&["--diff-id", DIGEST, &format!("--diff-id={DIGEST}"), "a", "b", "d"]);
+        assert!(two.iter().all(|layer| layer.diff_id.is_some() && layer.blob.is_none()));
         refused(&["--diff-id", DIGEST, "a", "b", "d"], "--diff-id is given 1 times for 2 layers");
         refused(&["--blob", DIGEST, "--blob", DIGEST, "a", "d"], "--blob is given 2 times for 1 layers");
         refused(&["--unverified", "--media-type", "t", "a", "b", "d"], "--media-type is given 1 times");
@@ -346,17 +335,17 @@ mod tests {
 
     #[test]
     fn a_blob_claim_holds_a_digest_and_perhaps_a_size() {
-        let sized = request(&["--blob", &format!("{DIGEST}@12"), "a", "d"]);
-        assert_eq!(sized.layers[0].blob.map(|blob| (blob.digest.to_string(), blob.size)), Some((DIGEST.to_owned(), Some(12))));
-        assert_eq!(request(&["--blob", DIGEST, "a", "d"]).layers[0].blob.and_then(|blob| blob.size), None);
+        let sized = layers(&["--blob", &format!("{DIGEST}@12"), "a", "d"]);
+        assert_eq!(sized[0].blob.map(|blob| (blob.digest.to_string(), blob.size)), Some((DIGEST.to_owned(), Some(12))));
+        assert_eq!(layers(&["--blob", DIGEST, "a", "d"])[0].blob.and_then(|blob| blob.size), None);
         refused(&["--blob", &format!("{DIGEST}@-1"), "a", "d"], "the size after `@`");
         refused(&["--blob", "sha256:abc", "a", "d"], "BadDigest");
     }
 
     #[test]
     fn options_end_at_two_dashes_and_a_lone_dash_is_standard_input() {
-        let odd = request(&["--unverified", "--", "--json", "-", "d"]);
-        assert_eq!(odd.layers.iter().map(|layer| layer.file.clone()).collect::<Vec<_>>(), ["--json", "-"]);
+        let odd = layers(&["--unverified", "--", "--json", "-", "d"]);
+        assert_eq!(odd.iter().map(|layer| layer.file.clone()).collect::<Vec<_>>(), ["--json", "-"]);
         refused(&["--unverified", "-", "-", "d"], "standard input");
         assert_eq!(output(&["--".into(), "--json".into()]), Output::Text);
         assert_eq!(output(&["--nonsense".into(), "--json".into()]), Output::Json);
@@ -375,6 +364,8 @@ mod tests {
         refused(&["--unverified", "--in-place", "--form", "overlay-user", "l", "d"], "--in-place writes one tree");
         refused(&["--limit", "entries"], "--limit is NAME=VALUE");
         refused(&["--limit", "entry=1"], "the limits are entries, total_bytes");
+        refused(&["--unverified", "--image", "a", "l", "d"], "neither a LAYER nor a claim");
+        refused(&["--pin", DIGEST, "--image", "a", "--blob", DIGEST, "d"], "neither a LAYER nor a claim");
         refused(&["--json"], "one LAYER or more and a DEST");
         refused(&["--unverified", "d"], "one LAYER or more and a DEST");
         assert!(matches!(parsed(&["x", "--help"]), Ok(Command::Help)));

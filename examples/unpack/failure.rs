@@ -16,8 +16,8 @@ pub(crate) enum Failure {
     Usage(String),
     /// The library refused or failed; `layer` where the library was not told yet which one.
     Library { error: Error, layer: Option<u64> },
-    /// A LAYER could not be opened.
-    Open { layer: u64, file: OsString, error: io::Error, partially_applied: bool },
+    /// A LAYER could not be opened; without a number, the image.
+    Open { layer: Option<u64>, file: OsString, error: io::Error, partially_applied: bool },
     /// The demonstration found no place to work in.
     Demo(io::Error),
     /// The output could not be written. What was unpacked stays.
@@ -58,7 +58,8 @@ impl Failure {
             }
             Self::Open { layer, file, error, partially_applied } => {
                 let rest = if *partially_applied { "; the destination is partially applied" } else { "" };
-                format!("failed: Io: {} (layer {layer}){rest}", opening(file, error))
+                let layer = layer.map_or_else(String::new, |layer| format!(" (layer {layer})"));
+                format!("failed: Io: {}{layer}{rest}", opening(file, error))
             }
             Self::Demo(error) => format!("failed: Io: making a temporary directory: {error}"),
             Self::Output(error) => format!("failed: Io: writing the output: {error}"),
@@ -69,9 +70,7 @@ impl Failure {
         let error = match self {
             Self::Usage(message) => json!({ "class": "Usage", "kind": "Usage", "message": message }),
             Self::Library { error, layer } => library(error, *layer),
-            Self::Open { layer, file, error, partially_applied } => {
-                io_error(&opening(file, error), error, Some(*layer), *partially_applied)
-            }
+            Self::Open { layer, file, error, partially_applied } => io_error(&opening(file, error), error, *layer, *partially_applied),
             Self::Demo(error) => io_error(&error.to_string(), error, None, false),
             Self::Output(error) => io_error(&format!("writing the output: {error}"), error, None, false),
         };

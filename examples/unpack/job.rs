@@ -1,4 +1,4 @@
-//! The job itself: open the destination's parent, apply each layer, commit.
+//! The job itself: open the destination's parent, apply each layer, commit; or have an image do so.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -8,26 +8,48 @@ use std::path::Path;
 use cap_std::ambient_authority;
 use safe_layers::{Error, Expect, Policy, Root, Unpacked, Unpacker, recover};
 
-use super::args::{Form, Leftovers, Preset, Request, Target};
+use super::args::{self, Leftovers, Preset, Request};
 use super::claims::Layer;
 use super::failure::Failure;
+use super::image::{self, Summary};
 use super::progress;
+use super::target::{Form, Target};
+
+/// What was unpacked; of an image, what is told of it.
+pub(crate) struct Done {
+    pub(crate) unpacked: Unpacked,
+    pub(crate) image: Option<Summary>,
+}
 
 /// Unpacks what was asked for. Until it returns `Ok`, DEST does not exist (but for `--in-place`).
-pub(crate) fn unpack(request: &Request) -> Result<Unpacked, Failure> {
-    let layers = open_layers(request)?;
-    let sizes = layers.iter().map(|(_, source)| source.size()).collect();
+pub(crate) fn unpack(request: &Request) -> Result<Done, Failure> {
+    match &request.source {
+        args::Source::Layers(layers) => {
+            let layers = open_layers(layers, request.preset)?;
+            let mut unpacker = prepared(request, layers.iter().map(|(_, source)| source.size()).collect())?;
+            for (layer, (expect, source)) in (0..).zip(layers) {
+                apply(&mut unpacker, &expect, source, layer, &request.target)?;
+            }
+            Ok(Done { unpacked: unpacker.commit()?, image: None })
+        }
+        args::Source::Image(wanted) => {
+            let image = image::open(wanted)?;
+            let unpacker = prepared(request, image.layers().iter().map(|layer| Some(layer.size())).collect())?;
+            Ok(Done { unpacked: image.unpack(unpacker)?, image: Some(Summary::of(&image)) })
+        }
+    }
+}
+
+/// Gives the unpacker, with everything set. `sizes` are those of the layers.
+fn prepared(request: &Request, sizes: Vec<Option<u64>>) -> Result<Unpacker, Error> {
     let mut unpacker = unpacker(request)?.durability(request.durability);
     if let Some(threads) = request.threads {
         unpacker = unpacker.threads(threads);
     }
-    if let Some(bar) = progress::Bar::for_terminal(sizes) {
-        unpacker = unpacker.observer(Box::new(bar));
+    match progress::Bar::for_terminal(sizes) {
+        Some(bar) => Ok(unpacker.observer(Box::new(bar))),
+        None => Ok(unpacker),
     }
-    for (layer, (expect, source)) in (0..).zip(layers) {
-        apply(&mut unpacker, &expect, source, layer, &request.target)?;
-    }
-    Ok(unpacker.commit()?)
 }
 
 fn unpacker(request: &Request) -> Result<Unpacker, Error> {
@@ -74,10 +96,10 @@ impl Source {
 }
 
 /// Makes the claims and opens the files, so that what is missing is known before anything is written.
-fn open_layers(request: &Request) -> Result<Vec<(Expect, Source)>, Failure> {
-    let mut layers = Vec::with_capacity(request.layers.len());
-    for (index, layer) in (0..).zip(&request.layers) {
-        let expect = layer.expect(request.preset).map_err(|error| Failure::Library { error, layer: Some(index) })?;
+fn open_layers(wanted: &[Layer], preset: Preset) -> Result<Vec<(Expect, Source)>, Failure> {
+    let mut layers = Vec::with_capacity(wanted.len());
+    for (index, layer) in (0..).zip(wanted) {
+        let expect = layer.expect(preset).map_err(|error| Failure::Library { error, layer: Some(index) })?;
         let source = open(layer).map_err(|error| not_opened(index, &layer.file, error, &Target::InPlace))?;
         layers.push((expect, source));
     }
@@ -110,5 +132,5 @@ fn apply(unpacker: &mut Unpacker, expect: &Expect, source: Source, layer: u64, t
 
 fn not_opened(layer: u64, file: &OsStr, error: io::Error, target: &Target) -> Failure {
     let partially_applied = layer > 0 && *target == Target::InPlace;
-    Failure::Open { layer, file: file.to_owned(), error, partially_applied }
+    Failure::Open { layer: Some(layer), file: file.to_owned(), error, partially_applied }
 }

@@ -3,6 +3,7 @@
 //! ```text
 //! cargo run --release --example unpack                                   # a demonstration, changes nothing but a new temporary directory
 //! cargo run --release --example unpack -- --blob DIGEST LAYER... DEST    # the job
+//! cargo run --release --example unpack -- --image LAYOUT --pin DIGEST DEST
 //! cargo run --release --example unpack -- --help
 //! ```
 //!
@@ -13,9 +14,11 @@ mod claims;
 mod demo;
 mod failure;
 pub(crate) mod hello;
+mod image;
 mod job;
 mod progress;
 mod report;
+mod target;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -45,10 +48,10 @@ fn obey(command: Command, output: Output, out: &mut dyn Write) -> Result<(), Fai
         Command::Help => args::HELP.to_owned(),
         Command::Demo => demo::run()?,
         Command::Unpack(request) => {
-            let unpacked = job::unpack(&request)?;
+            let done = job::unpack(&request)?;
             match output {
-                Output::Json => report::json(&unpacked, &request.dest)?,
-                Output::Text => report::text(&unpacked, &request.dest),
+                Output::Json => report::json(&done, &request.dest)?,
+                Output::Text => report::told(&done, &request.dest),
             }
         }
     };

@@ -9,6 +9,8 @@ use safe_layers::{EntryCounts, Event, LayerReport, Reason, Unpacked, escape_path
 use serde_json::Value;
 
 use super::failure::Failure;
+use super::image::Summary;
+use super::job::Done;
 
 /// Events told one by one; the report of `--json` has more.
 const EVENTS: usize = 10;
@@ -18,11 +20,15 @@ pub(crate) fn print(out: &mut dyn Write, text: &str) -> Result<(), Failure> {
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Failure::Output)
 }
 
-/// Gives the report as one JSON object, with `dest` in it.
-pub(crate) fn json(unpacked: &Unpacked, dest: &OsStr) -> Result<String, Failure> {
+/// Gives the report as one JSON object, with `dest` in it, and `image` where it was one.
+pub(crate) fn json(done: &Done, dest: &OsStr) -> Result<String, Failure> {
+    let Done { unpacked, image } = done;
     let mut value = serde_json::to_value(unpacked).map_err(|error| Failure::Output(error.into()))?;
     if let Value::Object(fields) = &mut value {
         fields.insert("dest".to_owned(), escape_path(dest.as_bytes()).into());
+        if let Some(image) = image {
+            fields.insert("image".to_owned(), image.json());
+        }
         if let Some(lowerdir) = unpacked.lowerdir(dest) {
             fields.insert("lowerdir".to_owned(), lowerdir_text(&lowerdir).into());
         }
@@ -35,7 +41,13 @@ fn lowerdir_text(lowerdir: &OsStr) -> String {
     lowerdir.to_str().map_or_else(|| escape_path(lowerdir.as_bytes()), str::to_owned)
 }
 
-/// Gives the report for people.
+/// Gives the report for people, of an image what it is first.
+pub(crate) fn told(done: &Done, dest: &OsStr) -> String {
+    let image = done.image.as_ref().map(Summary::text).unwrap_or_default();
+    format!("{image}{}", text(&done.unpacked, dest))
+}
+
+/// Gives the report of the layers for people.
 pub(crate) fn text(unpacked: &Unpacked, dest: &OsStr) -> String {
     let layers = &unpacked.layers;
     let mut text = format!("Unpacked {} into {}\n", count(len(layers.len()), "layer", "layers"), escape_path(dest.as_bytes()));

@@ -36,6 +36,15 @@ impl Body {
         Self { stored, padding: padding(stored), allowed: limits.file_bytes, place }
     }
 
+    /// Passes over all that is left, and gives how many bytes that are.
+    #[cfg(feature = "image")]
+    pub(super) fn pass_over(&mut self, feed: &mut Feed) -> u64 {
+        let left = self.stored.saturating_add(self.padding);
+        (self.stored, self.padding) = (0, 0);
+        feed.pass_over(left);
+        left
+    }
+
     /// Gives the next piece: `Data`, `More` or `EntryEnd`.
     pub(super) fn next<'a>(&mut self, feed: &mut Feed, input: &mut &'a [u8], limits: &Limits) -> Result<Piece<'a>, Error> {
         if self.stored == 0 {

@@ -80,6 +80,12 @@ impl Feed {
         *left == 0
     }
 
+    /// Counts `len` bytes that nobody feeds.
+    #[cfg(feature = "image")]
+    pub(super) fn pass_over(&mut self, len: u64) {
+        self.position = self.position.saturating_add(len);
+    }
+
     fn advance(&mut self, len: usize) {
         // Nobody feeds 2^64 bytes.
         self.position = self.position.saturating_add(len_u64(len));

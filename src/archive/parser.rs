@@ -84,6 +84,22 @@ impl Parser {
         }
     }
 
+    /// How far the parser is in the stream, in bytes.
+    #[cfg(feature = "image")]
+    pub(crate) fn position(&self) -> u64 {
+        self.feed.position()
+    }
+
+    /// Passes over what is left of the current body and its padding, and gives how many bytes that are: they must not be fed. They
+    /// count as the stream's; whether it has them is the caller's to ask. 0 outside a body.
+    #[cfg(feature = "image")]
+    pub(crate) fn pass_over_body(&mut self) -> u64 {
+        match &mut self.state {
+            State::Inside(Inside::Body(body)) => body.pass_over(&mut self.feed),
+            _ => 0,
+        }
+    }
+
     /// Ends the archive: there is no more input.
     ///
     /// # Errors

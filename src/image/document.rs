@@ -90,6 +90,31 @@ impl<'a> Document<'a> {
     pub fn path(&self) -> &DescriptorPath {
         &self.at
     }
+
+    /// The same with a copy of the bytes.
+    pub(super) fn keep(&self) -> Kept {
+        Kept { bytes: self.bytes.to_vec(), digest: self.digest, media_type: self.media_type.clone(), at: self.at.clone() }
+    }
+}
+
+/// A document that holds its bytes. What was checked of them stays so: they are never changed.
+#[derive(Clone, Debug)]
+pub(super) struct Kept {
+    bytes: Vec<u8>,
+    digest: Option<Digest>,
+    media_type: Option<String>,
+    at: DescriptorPath,
+}
+
+impl Kept {
+    /// Takes bytes that no descriptor claims; `digest` where they were checked against that of a whole archive.
+    pub(super) fn unclaimed(bytes: Vec<u8>, digest: Option<Digest>, at: DescriptorPath) -> Self {
+        Self { bytes, digest, media_type: None, at }
+    }
+
+    pub(super) fn document(&self) -> Document<'_> {
+        Document { bytes: &self.bytes, digest: self.digest, media_type: self.media_type.clone(), at: self.at.clone() }
+    }
 }
 
 pub(super) fn within_limit(len: u64, at: &DescriptorPath) -> Result<(), Error> {

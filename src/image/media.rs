@@ -1,8 +1,7 @@
 //! Media types of documents: which there are, and that a document, its descriptor and its content say the same.
 
-use super::Document;
 use super::fields::Fields;
-use super::shown;
+use super::{Document, json, shown};
 use crate::error::{DescriptorPath, Error, ErrorKind};
 
 /// What a document is.
@@ -21,6 +20,25 @@ impl Form {
             "application/vnd.oci.image.manifest.v1+json" | "application/vnd.docker.distribution.manifest.v2+json" => Some(Self::Manifest),
             "application/vnd.oci.image.config.v1+json" | "application/vnd.docker.container.image.v1+json" => Some(Self::Config),
             _ => None,
+        }
+    }
+
+    /// Tells by its keys alone what a document is that nothing else says it of. One with the keys of two forms is none.
+    pub(super) fn of_content(document: &Document<'_>) -> Result<Self, Error> {
+        const MARKS: [(&str, Form); 3] = [("manifests", Form::Index), ("layers", Form::Manifest), ("rootfs", Form::Config)];
+        let at = document.path();
+        let value = json::parse(document.bytes()).map_err(|error| error.at_descriptor(at))?;
+        let fields = Fields::of(&value, "the document", &MARKS.map(|(key, _)| key), at)?;
+        let mut forms = MARKS.iter().filter(|(key, _)| fields.has(key));
+        match (forms.next(), forms.next()) {
+            (Some((_, form)), None) => Ok(*form),
+            (Some((one, _)), Some((other, _))) => {
+                Err(fields.error(ErrorKind::AmbiguousManifest, format!("`{one}` and `{other}` in one document")))
+            }
+            (None, _) => {
+                let detail = "neither an index (`manifests`) nor a manifest (`layers`) nor a configuration (`rootfs`)";
+                Err(fields.error(ErrorKind::ManifestMalformed, detail.into()))
+            }
         }
     }
 

@@ -1,4 +1,8 @@
-//! Image documents that nobody trusts: index, manifest, configuration, and the list in a docker-archive. No I/O.
+//! Images on disk that nobody trusts: [`Layout`] opens a layout or an archive, [`Choice`] says which image and by what it is
+//! trusted, [`Image`] is what was found, and unpacks.
+//!
+//! Below that, for callers who find blobs themselves, are the documents: index, manifest, configuration, and the list in a
+//! docker-archive. Their parsers do no I/O.
 //!
 //! ```text
 //! bytes → Document (size and digest checked, or the waiver said) → Index → Descriptor → Document → Manifest ─┐
@@ -37,16 +41,20 @@
 //!
 //! # In scope
 //! OCI image-spec 1.1 and what Docker calls schema 2: documents that have one reading. Of keys that are not known, only that none
-//! stands twice.
+//! stands twice. OCI layouts as directories and as tar archives; docker-archives, whose layers may be links to each other.
 //!
 //! # Out of scope
-//! Fetching (`urls` are never followed); finding blobs on a disk; signatures; artifacts that are no container images; schema 1.
+//! Fetching (`urls` are never followed); signatures; artifacts that are no container images; schema 1; archives that are compressed
+//! or come through a pipe; the merged tree without a filesystem.
 //!
 //! # What is refused, and the silence about the rest
 //! A document that two readers may read in two ways: [`ErrorKind::AmbiguousManifest`](crate::ErrorKind::AmbiguousManifest). A key that
 //! stands twice, anywhere; a key that becomes a known one where case is folded, as Go does it; the fields of a manifest in an index, and
 //! the like (CVE-2021-41190). What is left out or odd, but has one reading, is a [`Notice`].
 
+mod archive;
+mod chain;
+mod choice;
 mod config;
 mod descriptor;
 mod docker;
@@ -54,20 +62,30 @@ mod document;
 mod fields;
 mod index;
 mod json;
+mod layout;
 mod manifest;
 mod media;
 mod platform;
+mod store;
+mod stretch;
 #[cfg(test)]
 mod tests;
+mod verified;
 
+pub use archive::{MAX_ARCHIVE_MEMBERS, MAX_ARCHIVE_NAME_BYTES};
+pub use chain::MAX_LAYERS;
+pub use choice::{Anchor, Choice};
 pub use config::{ImageConfig, RunConfig};
 pub use descriptor::{Descriptor, Role};
 pub use docker::{DockerArchive, DockerImage};
 pub use document::Document;
 pub use index::{Index, MAX_INDEX_DEPTH};
 pub use json::{MAX_DOCUMENT_BYTES, MAX_DOCUMENT_VALUES};
+pub use layout::{Layout, LayoutForm};
 pub use manifest::Manifest;
 pub use platform::Platform;
+pub use stretch::Blob;
+pub use verified::{Image, ImageLayer};
 
 use crate::error::DescriptorPath;
 

@@ -5,6 +5,8 @@ mod attributes;
 mod copy;
 mod create;
 mod mount;
+#[cfg(feature = "image")]
+mod read;
 mod remove;
 mod resolve;
 mod special;
@@ -16,6 +18,8 @@ mod tests;
 pub(crate) use attributes::{Attributes, XattrRefusal, always_held, caller};
 pub(crate) use copy::{Held, Unreadable, read_xattrs};
 pub(crate) use create::{Made, NewDir, NewFile};
+#[cfg(feature = "image")]
+pub(crate) use read::Found;
 pub(crate) use remove::{Clearing, Keep, Removal};
 pub(crate) use resolve::{Looked, Reach, Resolution, Step, Trail, Views, walk};
 pub(crate) use special::NewSpecial;

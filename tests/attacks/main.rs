@@ -1,4 +1,5 @@
-//! The attacks on unpackers that are known, as data, each run in every mode and under both policies.
+//! The attacks on unpackers that are known, as data, each run in every mode and under both policies: those by layers in `corpus`, those
+//! by images on disk in `image_level`.
 //!
 //! Beside the outcome, each run is held to this: nothing outside the root changes; no inode and no byte of the outside is below the
 //! root; a refused layer leaves nothing exposed; the result depends neither on the sizes of the reads nor on the mode.
@@ -20,6 +21,8 @@ mod common;
 #[path = "corpus.rs"]
 mod corpus;
 mod harness;
+mod image_level;
+mod images;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -35,6 +38,8 @@ fn the_corpus_is_complete_and_no_case_stands_twice() {
     let ids = CLASSES.iter().copied().flatten().map(Attack::id).collect::<BTreeSet<_>>();
     assert_eq!(CLASSES.iter().copied().flatten().count(), 224);
     assert_eq!(ids.len(), 224);
+    let images = image_level::ATTACKS.iter().map(|attack| attack.name).collect::<BTreeSet<_>>();
+    assert_eq!((image_level::ATTACKS.len(), images.len()), (22, 22));
     for entry in DISAGREEMENTS {
         assert!(ids.contains(entry.id), "{} is not in the corpus: {}", entry.id, entry.why);
     }
@@ -56,24 +61,26 @@ const PREFACE: &str = "\
 
 Written by `tests/attacks` from its own cases, and checked by it: `SAFE_LAYERS_UPDATE=1 cargo test --test attacks`.
 An identifier stands for software that unpacks archives or images and once fell to the attack; none of them is of this crate. Each
-test runs the attack under `strict` and `container`, as one tree, in place and in overlay form, with both ways to resolve parents.
+test runs the attack under `strict` and `container`, as one tree, in place and in overlay form, with both ways to resolve parents; one
+by an image (`img_…`) as a layout and as an archive, with and without a pin.
 
 | identifier | attack | tests (`cargo test --test attacks NAME`) |
 |---|---|---|
 ";
 
 fn published_holes() -> String {
-    let mut holes = BTreeMap::<&str, Vec<&Attack>>::new();
-    for attack in CLASSES.iter().copied().flatten() {
-        for id in attack.ids.split([' ', ',']).filter(|id| !id.is_empty()) {
-            assert!(["CVE-", "GHSA-", "RUSTSEC-"].iter().any(|known| id.starts_with(known)), "{}: {id}", attack.name);
-            holes.entry(id).or_default().push(attack);
+    let of_layers = CLASSES.iter().copied().flatten().map(|attack| (attack.name, attack.title, attack.ids));
+    let of_images = image_level::ATTACKS.iter().map(|attack| (attack.name, attack.title, attack.ids));
+    let mut holes = BTreeMap::<&str, Vec<(&str, &str)>>::new();
+    for (name, title, ids) in of_layers.chain(of_images) {
+        for id in ids.split([' ', ',']).filter(|id| !id.is_empty()) {
+            assert!(["CVE-", "GHSA-", "RUSTSEC-"].iter().any(|known| id.starts_with(known)), "{name}: {id}");
+            holes.entry(id).or_default().push((name, title));
         }
     }
     let rows = holes.iter().map(|(id, attacks)| {
-        let titles =
-            attacks.iter().map(|attack| attack.title.trim().trim_end_matches('.').replace('|', "\\|")).collect::<Vec<_>>().join("; ");
-        let tests = attacks.iter().map(|attack| format!("`{}`", attack.name)).collect::<Vec<_>>().join(" ");
+        let titles = attacks.iter().map(|(_, title)| title.trim().trim_end_matches('.').replace('|', "\\|")).collect::<Vec<_>>().join("; ");
+        let tests = attacks.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(" ");
         format!("| {id} | {titles} | {tests} |\n")
     });
     format!("{PREFACE}{}", rows.collect::<String>())

@@ -76,8 +76,6 @@ serially() { # COMMAND...: cases share layers, and containerd fails where two un
   return $status
 }
 
-listed() { "$bin/manifest" list "$1" | awk -F '\t' -v OFS='\t' -v began="$began" -f "$here/normal.awk"; }
-
 ours_is_expected() { # DIR: where the suite says which tree a case gives, the program must give the same
   python3 "$here/oci.py" expected "$1" "$work/lists" || die "the program's tree is not the suite's"
 }

@@ -79,6 +79,9 @@ in_memory() {
   fi
 }
 
+# DIR: what `manifest list` says; times from $began on are `now`.
+listed() { "$bin/manifest" list "$1" | awk -F '\t' -v OFS='\t' -v began="$began" -f "$here/normal.awk"; }
+
 lowerdir_of() { python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["lowerdir"])' "$1"; } # REPORT
 
 # Nothing but $work can be written from here on: the peers are made for images that someone trusts.

@@ -5,6 +5,10 @@
     oci.py layout DIR ARCH TAG LAYER...     writes an OCI layout with an image of these layers, and prints its TAG, the digest of its
                                             manifest and its chain id; `--` and the next TAG may follow
     oci.py clear TREE LAYER                 removes from TREE what the markers and the type changes of LAYER take away
+    oci.py digests LAYOUT TAG               prints the digests of the manifest and of the configuration of an image
+    oci.py docker-list LAYOUT NAME          adds the list of a docker-archive to a layout with one image, as `docker save` does
+    oci.py docker-id ARCHIVE                prints the digest of the configuration of the one image of a docker-archive
+    oci.py flip FILE                        changes the byte in the middle of a file
     oci.py expected CASES LISTS             compares each CASES/CASE/expected.txt with LISTS/CASE, as `manifest list` writes it
 """
 import functools
@@ -22,7 +26,16 @@ OCI = "application/vnd.oci.image."
 
 
 def main(words):
-    verbs = {"changeset": changeset, "layout": layout, "clear": clear, "expected": expected}
+    verbs = {
+        "changeset": changeset,
+        "layout": layout,
+        "digests": lambda layout, tag: print(*digests(layout, tag)),
+        "docker-list": docker_list,
+        "docker-id": docker_id,
+        "flip": flip,
+        "clear": clear,
+        "expected": expected,
+    }
     if not words or words[0] not in verbs:
         sys.exit(__doc__)
     verbs[words[0]](*words[1:])
@@ -99,6 +112,42 @@ def add_blob(blobs, kind, data):
     with open(os.path.join(blobs, digest(data).removeprefix("sha256:")), "wb") as out:
         out.write(data)
     return {"mediaType": OCI + kind, "digest": digest(data), "size": len(data)}
+
+
+def digests(directory, tag):
+    for manifest in read_json(directory, "index.json")["manifests"]:
+        if tag in (None, manifest.get("annotations", {}).get("org.opencontainers.image.ref.name")):
+            return manifest["digest"], read_json(directory, blob(manifest["digest"]))["config"]["digest"]
+    sys.exit(f"no image is called {tag}")
+
+
+def docker_list(directory, name):
+    manifest, config = digests(directory, None)
+    layers = [blob(layer["digest"]) for layer in read_json(directory, blob(manifest))["layers"]]
+    write_json(os.path.join(directory, "manifest.json"), [{"Config": blob(config), "RepoTags": [name], "Layers": layers}])
+
+
+def docker_id(archive):
+    with tarfile.open(archive) as archive:
+        [image] = json.load(archive.extractfile("manifest.json"))
+        print(digest(archive.extractfile(image["Config"]).read()))
+
+
+def flip(path):
+    with open(path, "r+b") as file:
+        middle = os.path.getsize(path) // 2
+        file.seek(middle)
+        byte = file.read(1)[0]
+        file.seek(middle)
+        file.write(bytes([byte ^ 1]))
+
+
+def blob(digest):
+    return "blobs/" + digest.replace(":", "/")
+
+
+def read_json(directory, name):
+    return json.loads(read(os.path.join(directory, name)))
 
 
 def is_gzip(layer):

@@ -114,3 +114,30 @@ fn reseal(archive: &mut [u8]) {
         block[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
     }
 }
+
+#[cfg(feature = "image")]
+#[test]
+fn a_body_that_is_passed_over_leaves_the_entries_and_the_end_as_they_are() {
+    let archive = sample();
+    let whole = parse_slices(&tolerant(), std::iter::once(archive.as_slice()));
+    for len in [1, 511, 512, 700, archive.len()] {
+        let (mut parser, mut entries) = (Parser::new(tolerant()), Vec::new());
+        while let Some(mut input) = archive.get(parser.position() as usize..).filter(|rest| !rest.is_empty()) {
+            input = &input[..len.min(input.len())];
+            loop {
+                match parser.next(&mut input).unwrap() {
+                    Piece::More => break,
+                    Piece::Entry(entry) => {
+                        entries.push(*entry);
+                        let passed = parser.pass_over_body() as usize;
+                        input = &input[passed.min(input.len())..];
+                    }
+                    Piece::Data { .. } => panic!("a body that was passed over"),
+                    Piece::EntryEnd => assert_eq!(parser.pass_over_body(), 0),
+                }
+            }
+        }
+        assert_eq!(entries, whole.seen.iter().map(|seen| seen.entry.clone()).collect::<Vec<_>>(), "pieces of {len}");
+        assert_eq!(parser.finish().map(|(_, events)| events), whole.end);
+    }
+}

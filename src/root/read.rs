@@ -1,0 +1,62 @@
+//! Regular files that are only read: the documents and blobs of an image. Nothing is followed, and nothing that could block or
+//! act when it is opened is.
+
+use std::fs::File;
+
+use rustix::fs::OFlags;
+
+use super::sys::sys;
+use super::{Kind, Root, Stat, Step, failed};
+use crate::entry::EntryPath;
+use crate::error::{Error, ErrorKind};
+
+/// Neither blocked by a FIFO nor made the terminal of the process, whatever took the place of the file meanwhile.
+const READABLE_FILE: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
+
+/// What a path leads to.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// A regular file, open for reading, and its length in bytes.
+    File(File, u64),
+    /// Something else; or a parent that is no directory.
+    Irregular(&'static str),
+    Missing,
+}
+
+impl Root {
+    /// Opens the regular file at `path`. No link is followed, no mount is crossed.
+    pub(crate) fn find_file(&self, path: &EntryPath) -> Result<Found, Error> {
+        let Some((parent, name)) = path.split_last() else { return Ok(Found::Irregular("a directory")) };
+        let mut dir = self.top.clone();
+        for name in parent.names() {
+            dir = match self.enter(&dir, name)? {
+                Step::Directory(dir) => dir,
+                Step::Missing => return Ok(Found::Missing),
+                Step::Symlink => return Ok(Found::Irregular("below a symlink")),
+                Step::Whiteout | Step::Other => return Ok(Found::Irregular("below what is no directory")),
+            };
+        }
+        let Some(expected) = dir.stat_of(name)? else { return Ok(Found::Missing) };
+        if let Some(what) = irregular(expected.kind) {
+            return Ok(Found::Irregular(what));
+        }
+        let fd = self.open_name(&dir, name, READABLE_FILE).map_err(failed("opening a file"))?;
+        let stat = sys!(fstat(&fd)).map_err(failed("looking at a file"))?;
+        let found = Stat::from_os(&stat);
+        if found.id != expected.id || found.kind != Kind::File {
+            return Err(Error::new(ErrorKind::Io, "a file was exchanged by somebody else while it was opened"));
+        }
+        Ok(Found::File(File::from(fd), super::wide(stat.st_size)))
+    }
+}
+
+fn irregular(kind: Kind) -> Option<&'static str> {
+    match kind {
+        Kind::File => None,
+        Kind::Directory => Some("a directory"),
+        Kind::Symlink => Some("a symlink"),
+        Kind::Fifo => Some("a FIFO"),
+        Kind::CharacterDevice | Kind::BlockDevice | Kind::Whiteout => Some("a device"),
+        Kind::Other => Some("a socket or the like"),
+    }
+}
