@@ -54,7 +54,7 @@ make_rootfs() {
   local suite
   need mmdebstrap
   suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-stable}")
-  logged mmdebstrap --quiet --variant=minbase --mode=root --include="$(IFS=,; echo "${rootfs[*]}")" "$suite" "$1" || die "mmdebstrap: $(tail -n 1 "$work/log")"
+  logged mmdebstrap --quiet --variant=minbase --mode=root --format=tar --include="$(IFS=,; echo "${rootfs[*]}")" "$suite" "$1" || die "mmdebstrap: $(tail -n 1 "$work/log")"
 }
 
 make_many() {
