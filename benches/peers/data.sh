@@ -13,7 +13,7 @@ set -euo pipefail
 umask 022
 export LC_ALL=C
 
-rootfs=(build-essential ca-certificates curl git gdb less man-db manpages-dev openssh-client perl python3-dev python3-pip strace vim)
+rootfs=(build-essential ca-certificates curl git less man-db openssh-client perl python3-dev strace vim)
 large=(chromium firefox-esr thunderbird libreoffice-core libqt5webenginecore5 libwebkit2gtk-4.1-0 qemu-system-x86)
 small=(base-files bash coreutils dpkg libc6 login mount passwd perl-base tzdata)
 
@@ -32,7 +32,8 @@ logged() { # COMMAND...
 
 fetch() { # PACKAGE...: into the current directory
   local download=(apt-get -q -o APT::Sandbox::User=root download "$@")
-  logged "${download[@]}" || { logged apt-get -q update && logged "${download[@]}"; } || die "apt-get cannot fetch $*: $(tail -n 1 "$work/log")"
+  logged "${download[@]}" || { logged apt-get -q update && logged "${download[@]}"; } \
+    || die "apt-get cannot fetch $*: $(tail -n 1 "$work/log")"
 }
 
 contents() { # PACKAGE...: their files, in $work/files
@@ -46,7 +47,9 @@ contents() { # PACKAGE...: their files, in $work/files
 
 # Names on standard input, each ended by a NUL, without the directories above them: those are put in.
 archive() { # FILE
-  awk 'BEGIN { RS = ORS = "\0" } { n = split($0, part, "/"); path = part[1]; for (i = 2; i <= n; i++) { if (!(path in seen)) { seen[path]; print path } path = path "/" part[i] } if (!(path in seen)) { seen[path]; print path } }' \
+  awk 'BEGIN { RS = ORS = "\0" }
+    function once(path) { if (!(path in seen)) { seen[path]; print path } }
+    { n = split($0, part, "/"); path = part[1]; for (i = 2; i <= n; i++) { once(path); path = path "/" part[i] } once(path) }' \
     | tar -C "$work/files" --format=pax --pax-option=delete=atime,delete=ctime --numeric-owner --no-recursion --null -T - -cf "$1"
 }
 
@@ -54,7 +57,8 @@ make_rootfs() {
   local suite
   need mmdebstrap
   suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-stable}")
-  logged mmdebstrap --quiet --variant=minbase --mode=root --format=tar --include="$(IFS=,; echo "${rootfs[*]}")" "$suite" "$1" || die "mmdebstrap: $(tail -n 1 "$work/log")"
+  logged mmdebstrap --quiet --variant=minbase --mode=root --format=tar --include="$(IFS=,; echo "${rootfs[*]}")" "$suite" "$1" \
+    || die "mmdebstrap: $(tail -n 1 "$work/log")"
 }
 
 make_many() {
@@ -86,24 +90,28 @@ blob_of() { # FILE: moved into the layout under its digest, which is printed
 }
 
 describe() { # TYPE DIGEST
-  printf '{"mediaType":"application/vnd.oci.image.%s","digest":"%s","size":%s}' "$1" "$2" "$(stat -c %s "$layout/blobs/sha256/${2#sha256:}")"
+  local size
+  size=$(stat -c %s "$layout/blobs/sha256/${2#sha256:}")
+  printf '{"mediaType":"application/vnd.oci.image.%s","digest":"%s","size":%s}' "$1" "$2" "$size"
 }
 
 image() { # FORMAT: the layout around $made/blob
-  local layout=$made/layout layer config manifest type=layer.v1.tar
+  local layout=$made/layout layer config manifest machine type=layer.v1.tar
+  local tag='"annotations":{"org.opencontainers.image.ref.name":"layer"}'
   [ "$1" = plain ] || type+=+$1
+  machine=$(printf '"architecture":"%s","os":"linux"' "$(dpkg --print-architecture)")
   mkdir -p "$layout/blobs/sha256"
   ln "$made/blob" "$work/linked"
   layer=$(blob_of "$work/linked")
-  printf '{"architecture":"%s","os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":["%s"]},"history":[{"created":"1970-01-01T00:00:00Z"}]}' \
-    "$(dpkg --print-architecture)" "$diff_id" > "$work/config"
+  printf '{%s,"config":{},"rootfs":{"type":"layers","diff_ids":["%s"]},"history":[{"created":"1970-01-01T00:00:00Z"}]}' \
+    "$machine" "$diff_id" > "$work/config"
   config=$(blob_of "$work/config")
   printf '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":%s,"layers":[%s]}' \
     "$(describe config.v1+json "$config")" "$(describe "$type" "$layer")" > "$work/manifest"
   manifest=$(blob_of "$work/manifest")
   printf '{"imageLayoutVersion":"1.0.0"}' > "$layout/oci-layout"
-  printf '{"schemaVersion":2,"manifests":[%s,"platform":{"architecture":"%s","os":"linux"},"annotations":{"org.opencontainers.image.ref.name":"layer"}}]}' \
-    "$(describe manifest.v1+json "$manifest" | sed 's/}$//')" "$(dpkg --print-architecture)" > "$layout/index.json"
+  printf '{"schemaVersion":2,"manifests":[%s,"platform":{%s},%s}]}' \
+    "$(describe manifest.v1+json "$manifest" | sed 's/}$//')" "$machine" "$tag" > "$layout/index.json"
   tar -C "$layout" --hard-dereference -cf "$made/import.tar" oci-layout index.json blobs
   printf '%s\n' "blob $layer" "diff_id $diff_id" "manifest $manifest" "entries $entries" "paths $paths" "bytes $bytes" > "$made/claims"
 }

@@ -21,8 +21,8 @@
 //! `apt-get install tar gzip isal libarchive-tools umoci containerd`, and `e2fsprogs mmdebstrap strace xz-utils zstd` to measure.
 //!
 //! In each round every program has one turn, in another order each time, on a filesystem that was made for it; the layer is in the
-//! page cache, and nothing waits for the disk. A ratio is that of the wall times of one round; the median of these ratios stands in the table,
-//! with the interval that holds the true one in 95 % of the cases (order statistics).
+//! page cache, and nothing waits for the disk. A ratio is that of the wall times of one round; the median of these ratios stands in the
+//! table, with the interval that holds the true one in 95 % of the cases (order statistics).
 
 mod bench;
 mod case;
@@ -34,6 +34,7 @@ mod registry;
 mod stats;
 mod table;
 mod targets;
+mod versions;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -43,8 +44,8 @@ use case::{Case, FORMATS, Results, WORKLOADS};
 use fresh::Filesystem;
 use programs::{OURS, PROGRAMS};
 
-const USAGE: &str = "usage: cargo peers [--short] [--write] [--count] [--list] [--workload W] [--format F] [--fs F] [--program P] [--rounds N] \
-    [--data DIR] [--images DIR] [--cores N]";
+const USAGE: &str = "usage: cargo peers [--short] [--write] [--count] [--list] [--workload W] [--format F] [--fs F] [--program P] \
+    [--rounds N] [--data DIR] [--images DIR] [--cores N]";
 
 #[derive(Debug)]
 struct Options {
@@ -172,7 +173,11 @@ fn run(options: &Options) -> ExitCode {
         }
         failed.extend(failures(&case, &results));
     }
-    println!("{}", table::versions());
+    let versions = versions::text();
+    println!("{versions}");
+    if options.write {
+        table::write("versions", &versions);
+    }
     if failed.is_empty() {
         return ExitCode::SUCCESS;
     }

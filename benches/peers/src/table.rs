@@ -14,12 +14,12 @@ pub fn section(plan: &Plan, case: &Case, results: &Results, cores: usize) -> Str
     let stored = std::fs::metadata(case.blob()).map_or(0, |data| data.len());
     let claims = &case.claims;
     let mut text = format!(
-        "### {}\n\n{} entries, {} MB of tar, {} MB stored; {} rounds. {}\n\n",
+        "### {}\n\n{} entries, {} MB of tar, {} MB stored; {}. {}\n\n",
         case.title(),
         claims.entries,
         claims.bytes / 1_000_000,
         stored / 1_000_000,
-        results.rounds.len(),
+        rounds(results.rounds.len()),
         circumstances(cores),
     );
     let calls = if results.calls.is_empty() { ("", "") } else { (" calls an entry |", "---:|") };
@@ -89,6 +89,10 @@ fn notes(results: &Results) -> String {
     if notes.is_empty() { notes } else { format!("\n{notes}") }
 }
 
+fn rounds(count: usize) -> String {
+    format!("{count} round{}", if count == 1 { "" } else { "s" })
+}
+
 /// When, on what, and by which words.
 fn circumstances(cores: usize) -> String {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
@@ -120,20 +124,6 @@ fn said(command: &mut Command) -> String {
 /// The root of the repository.
 pub fn repository() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
-}
-
-/// The versions of the peers that are programs of the system.
-pub fn versions() -> String {
-    let first = |program: &str, word: &str| said(Command::new(program).arg(word)).lines().next().unwrap_or_default().to_owned();
-    let versions = [
-        ("tar", "--version"),
-        ("gzip", "--version"),
-        ("igzip", "-V"),
-        ("bsdtar", "--version"),
-        ("umoci", "--version"),
-        ("containerd", "--version"),
-    ];
-    versions.map(|(program, word)| first(program, word)).join("; ")
 }
 
 /// Puts a section in the place of its last one, between its marks; at the end, where there is none yet.
