@@ -27,8 +27,9 @@ impl Daemon {
         let config = work.join("containerd.toml");
         std::fs::write(&config, configuration(root, work)).map_err(|error| error.to_string())?;
         let log = std::fs::File::create(work.join("containerd.log")).map_err(|error| error.to_string())?;
-        let mut command = Command::new("containerd");
-        command.arg("--config").arg(config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        // It ends with this program, however that ends.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "TERM", "containerd", "--config"]).arg(&config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let process = command.spawn().map_err(|error| format!("containerd: {error}"))?;
         let mut daemon = Self { process, socket, before: Measured::default() };
         let began = Instant::now();

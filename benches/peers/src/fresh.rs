@@ -49,6 +49,8 @@ impl Fresh {
                 // Nothing is left for a thread of the kernel to initialise while something is measured.
                 done(Command::new("mkfs.ext4").args(["-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0"]).arg(fresh.image()));
                 done(Command::new("mount").args(["-o", "loop"]).arg(fresh.image()).arg(fresh.path()));
+                // The loop device has it. So nothing large is left behind, whatever ends this program.
+                std::fs::remove_file(fresh.image()).expect("the image");
             }
         }
         rustix::fs::sync();
@@ -67,7 +69,7 @@ impl Fresh {
     fn is_held(&self) -> bool {
         let devices = std::fs::read_dir("/sys/block").into_iter().flatten().flatten();
         let mut files = devices.filter_map(|device| std::fs::read_to_string(device.path().join("loop/backing_file")).ok());
-        files.any(|file| Path::new(file.trim_end()) == self.image())
+        files.any(|file| Path::new(file.trim_end().trim_end_matches(" (deleted)")) == self.image())
     }
 }
 
