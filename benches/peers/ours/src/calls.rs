@@ -73,7 +73,8 @@ fn parse(archive: &[u8]) -> Result<Vec<Entry>, Box<dyn Error>> {
             owner: (u32::try_from(header.uid()?)?, u32::try_from(header.gid()?)?),
             mtime: i64::try_from(header.mtime()?)?,
             link: entry.link_name()?.map(|link| link.into_owned()).unwrap_or_default(),
-            device: (header.device_major()?.unwrap_or(0), header.device_minor()?.unwrap_or(0)),
+            // Of a device; what others have there need not be a number.
+            device: (header.device_major().ok().flatten().unwrap_or(0), header.device_minor().ok().flatten().unwrap_or(0)),
             xattrs,
             body: start..start + usize::try_from(entry.size())?,
         });
