@@ -26,9 +26,9 @@ need() { # TOOL...: fails unless each is there
 
 last_line() { tail -n 1 "$1"; }
 
-build() { # the two examples, into $bin
+build() { # the examples, into $bin
   cd "$repository"
-  cargo build --quiet --release --example unpack --example manifest
+  cargo build --quiet --release --example unpack --example manifest --example bundle
   bin=$(cd "${CARGO_TARGET_DIR:-target}/release/examples" && pwd)
 }
 

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Images on disk as others write them: builds one of three layers with umoci, has skopeo write it as a layout, an oci-archive and a
 # docker-archive, unpacks each with examples/unpack, by its pin and by its name, in both forms, and compares the trees with the one of
-# `umoci unpack` (type, mode, owner, size, sha256, link target, hardlink groups, mtime to the nanosecond, xattrs).
+# `umoci unpack` (type, mode, owner, size, sha256, link target, hardlink groups, mtime to the nanosecond, xattrs). A bundle that
+# examples/bundle makes of it runs under runc, and so does one whose root is the mounted overlay.
 #
 #     images.sh [--image DIR]            DIR: what image.sh has made; its image is compared too
 #
@@ -104,6 +105,32 @@ refused() { # KIND OPTION...: nothing is left, and the error names a link of the
   grep -q "\"kind\":\"$kind\"" "$work/report" && grep -q '"descriptor":"' "$work/report" || die "not $kind with its link: $(cat "$work/report")"
 }
 
+says() { # BUNDLE: what its container prints
+  runc --root "$work/runc" run --bundle "$1" "safe-layers-$$" 2>&1
+}
+
+containers_run() { # LAYOUT:NAME: whether that is so for umoci's bundle
+  umoci unpack --image "$1" "$work/umoci" > "$work/log" 2>&1 || die "umoci: $(cat "$work/log")"
+  python3 "$here/oci.py" run "$work/umoci" sh -c 'echo here'
+  [ "$(says "$work/umoci")" = here ] || { says "$work/umoci" > "$work/log" 2>&1; rm -rf -- "$work/umoci"; return 1; }
+  rm -rf -- "$work/umoci"
+}
+
+runs() { # LAYOUT NAME PIN
+  local said="hello from $2, 12"
+  containers_run "$1:$2" || { may_lack "runc $2" "$(tail -n 1 "$work/log")"; return 0; }
+  "$bin/bundle" "$1:$2" "$3" "$work/bundle" /bin/sh -c 'echo "hello from $0, $((3 * 4))"' "$2"
+  [ "$(says "$work/bundle")" = "$said" ] || die "the bundle of $2 says: $(says "$work/bundle")"
+  "$bin/unpack" --json --form overlay-trusted --image "$1" --pin "$3" "$work/stack" > "$work/report" || die "$(cat "$work/report")"
+  rm -rf -- "$work/bundle/rootfs"
+  mkdir "$work/bundle/rootfs" "$work/up" "$work/up-work"
+  mount_overlay "$(lowerdir_of "$work/report")" "$work/up" "$work/up-work" "$work/bundle/rootfs"
+  [ "$(says "$work/bundle")" = "$said" ] || die "the overlay of $2 says: $(says "$work/bundle")"
+  umount "$work/bundle/rootfs"
+  rm -rf -- "$work/bundle" "$work/stack" "$work/up" "$work/up-work"
+  ran=$((ran + 1))
+}
+
 flipped() { # FILE: another one, with a byte in its middle changed
   cp "$1" "$work/flipped"
   python3 "$here/oci.py" flip "$work/flipped"
@@ -115,6 +142,7 @@ the_image() { # LAYOUT NAME
   written "$1" "$2"
   by_umoci "$1:$2"
   read -r manifest config < <(python3 "$here/oci.py" digests "$work/forms/layout" "$2")
+  runs "$work/forms/layout" "$2" "$manifest"
   unpacked "$2.layout" --image "$work/forms/layout" --pin "$manifest"
   unpacked "$2.name" --image "$work/forms/layout:$2" --unverified
   for archive in oci both; do
@@ -135,12 +163,12 @@ the_image() { # LAYOUT NAME
 }
 
 if [ "${1:-}" != --inside ]; then
-  need umoci skopeo busybox python3 setfattr tar
+  need umoci skopeo runc busybox python3 setfattr tar
   build
   in_namespace "$@"
 fi
 shift
-failed=0 compared=0
+failed=0 compared=0 ran=0
 overlay_ready || { skip images "no overlay can be mounted here"; exit 0; }
 mkdir -p "$work/run"
 export XDG_RUNTIME_DIR=$work/run
@@ -151,5 +179,5 @@ the_image "$work/layout" small
 if [ "${1:-}" = --image ] && [ -e "$2/layout" ]; then
   the_image "$2/layout" real
 fi
-echo "images: $compared trees compared, with umoci's and as overlays, $failed differ"
+echo "images: $compared trees compared, with umoci's and as overlays, $failed differ; $ran images run, in both forms"
 [ $failed = 0 ]

@@ -8,6 +8,7 @@
     oci.py digests LAYOUT TAG               prints the digests of the manifest and of the configuration of an image
     oci.py docker-list LAYOUT NAME          adds the list of a docker-archive to a layout with one image, as `docker save` does
     oci.py docker-id ARCHIVE                prints the digest of the configuration of the one image of a docker-archive
+    oci.py run BUNDLE WORD...               has a bundle run this command, without a terminal
     oci.py flip FILE                        changes the byte in the middle of a file
     oci.py expected CASES LISTS             compares each CASES/CASE/expected.txt with LISTS/CASE, as `manifest list` writes it
 """
@@ -32,6 +33,7 @@ def main(words):
         "digests": lambda layout, tag: print(*digests(layout, tag)),
         "docker-list": docker_list,
         "docker-id": docker_id,
+        "run": run,
         "flip": flip,
         "clear": clear,
         "expected": expected,
@@ -39,6 +41,15 @@ def main(words):
     if not words or words[0] not in verbs:
         sys.exit(__doc__)
     verbs[words[0]](*words[1:])
+
+
+def run(bundle, *words):
+    path = os.path.join(bundle, "config.json")
+    with open(path) as config:
+        value = json.load(config)
+    value["process"].update(args=words, terminal=False)
+    with open(path, "w") as config:
+        json.dump(value, config)
 
 
 def changeset(upper):
