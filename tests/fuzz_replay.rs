@@ -96,6 +96,12 @@ fn the_corpus_of_documents_passes_and_reaches_every_form() {
     replay("manifest");
 }
 
+#[cfg(feature = "image")]
+#[test]
+fn the_corpus_of_images_passes_and_reaches_every_document() {
+    replay("image");
+}
+
 #[test]
 #[ignore = "writes fuzz/corpus: run when the form of an input changes"]
 fn write_the_seeds() {
@@ -199,6 +205,9 @@ fn seeds() -> Vec<(String, Vec<u8>)> {
     }
     for (name, text) in MANIFEST_SEEDS {
         add("manifest", name, text.replace('@', "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855").into());
+    }
+    for (name, changes) in IMAGE_SEEDS {
+        add("image", name, changes.to_vec());
     }
     for (target, list) in [("sparse", SPARSE_SEEDS), ("wrap", WRAP_SEEDS), ("layers", LAYERS_SEEDS)] {
         for (name, input) in list {
@@ -503,6 +512,27 @@ const LAYERS_SEEDS: Seeds = &[
 ];
 
 /// `@` is a digest.
+/// Files of the image: 0 oci-layout, 1 index.json, 2 and 3 layers, 4 configuration, 5 manifest.
+const IMAGE_SEEDS: Seeds = &[
+    ("whole", &[]),
+    ("no-marker", &[0, 1, 0]),
+    ("marker-of-another-version", &[0, 8, 200]),
+    ("no-index", &[1, 1, 0]),
+    ("index-is-a-symlink", &[1, 2, 5]),
+    ("index-is-the-manifest", &[1, 5, 5]),
+    ("index-cut", &[1, 7, 128]),
+    ("manifest-is-a-fifo", &[5, 3, 0]),
+    ("manifest-is-a-directory", &[5, 4, 0]),
+    ("manifest-longer", &[5, 6, 0]),
+    ("manifest-with-a-bit-changed", &[5, 17, 100]),
+    ("config-missing", &[4, 1, 0]),
+    ("config-is-a-layer", &[4, 5, 2]),
+    ("layers-swapped", &[2, 5, 3]),
+    ("layer-cut", &[3, 7, 200]),
+    ("layer-is-a-symlink", &[2, 2, 3]),
+    ("layer-with-a-bit-changed", &[2, 26, 128]),
+];
+
 const MANIFEST_SEEDS: &[(&str, &str)] = &[
     ("index", r#"{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"@","size":1}]}"#),
     (

@@ -10,6 +10,7 @@ for source in fuzz/fuzz_targets/*.rs; do
     reader | differential | chunking) cat fuzz/dictionaries/{tar,pax,gzip,zstd}.dict > "$OUT/$target.dict" ;;
     wrap) cat fuzz/dictionaries/{gzip,zstd}.dict > "$OUT/$target.dict" ;;
     fault | policies) cp fuzz/dictionaries/unpack.dict "$OUT/$target.dict" ;;
+    image) ;; # its input is no text
     *) cp "fuzz/dictionaries/$target.dict" "$OUT/$target.dict" ;;
   esac
   printf '[libfuzzer]\nmax_len = 16384\ntimeout = 60\n' > "$OUT/$target.options"

@@ -3,6 +3,10 @@
 
 #[path = "../../tests/common/builder.rs"]
 pub mod builder;
+#[path = "../../tests/common/engine.rs"]
+pub mod engine;
+#[path = "../../tests/common/images.rs"]
+pub mod images;
 #[path = "../../tests/common/model.rs"]
 pub mod model;
 #[path = "../../tests/common/overlaid.rs"]

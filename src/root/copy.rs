@@ -22,7 +22,7 @@ const COPY: usize = 256 << 10;
 /// What the owner needs to read a file.
 const OWNER_READ: u32 = 0o400;
 /// Not blocked by a FIFO, nor made the terminal of the process, whatever took the place of the file meanwhile.
-const READABLE_FILE: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
+pub(super) const READABLE_FILE: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
 /// A regular file that is there, open for reading.
 #[derive(Debug)]

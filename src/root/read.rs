@@ -3,15 +3,11 @@
 
 use std::fs::File;
 
-use rustix::fs::OFlags;
-
+use super::copy::READABLE_FILE;
 use super::sys::sys;
 use super::{Kind, Root, Stat, Step, failed};
 use crate::entry::EntryPath;
 use crate::error::{Error, ErrorKind};
-
-/// Neither blocked by a FIFO nor made the terminal of the process, whatever took the place of the file meanwhile.
-const READABLE_FILE: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
 /// What a path leads to.
 #[derive(Debug)]

@@ -8,6 +8,8 @@ mod chunking;
 mod differential;
 #[cfg(feature = "fault-injection")]
 mod fault;
+#[cfg(feature = "image")]
+mod image;
 mod layers;
 #[cfg(feature = "image")]
 mod manifest;
@@ -32,6 +34,8 @@ pub use chunking::chunking;
 pub use differential::differential;
 #[cfg(feature = "fault-injection")]
 pub use fault::fault;
+#[cfg(feature = "image")]
+pub use image::image;
 pub use layers::layers;
 #[cfg(feature = "image")]
 pub use manifest::manifest;
@@ -122,6 +126,8 @@ pub const TARGETS: &[Target] = &[
     Target { name: "chunking", body: chunking, reaches: EVERY_KIND },
     #[cfg(feature = "image")]
     Target { name: "manifest", body: manifest, reaches: &["index", "manifest", "config", "archive"] },
+    #[cfg(feature = "image")]
+    Target { name: "image", body: image, reaches: &["archive", "manifest", "config", "file"] },
     #[cfg(feature = "fault-injection")]
     Target { name: "fault", body: fault, reaches: EVERY_KIND },
 ];

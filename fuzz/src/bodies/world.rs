@@ -190,7 +190,7 @@ fn open_up(dir: &Path) {
 }
 
 /// Memory, if its files hold attributes of users, else where temporary files go.
-fn place() -> &'static Path {
+pub fn place() -> &'static Path {
     static PLACE: OnceLock<PathBuf> = OnceLock::new();
     PLACE.get_or_init(|| {
         let shm = Path::new("/dev/shm");

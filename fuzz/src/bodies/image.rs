@@ -1,0 +1,130 @@
+//! An image on disk with files changed, removed, exchanged and replaced by what is none: as a directory and as an archive it is the
+//! same image or none, and by its pin it is the one that was made or none.
+//!
+//! ```text
+//! input: changes, three bytes each: the file, what becomes of it, where or by what
+//! ```
+
+use std::fs::File;
+use std::io::{Seek as _, Write as _};
+
+use safe_layers::image::{Choice, Image, Layout, Platform};
+use safe_layers::{Digest, Error, LayerReader, Policy, Root, ambient_authority};
+
+use super::Accepted;
+use super::world::place;
+use crate::common::builder::tar;
+use crate::common::images::{Node, Recipe, Stored, image as recipe};
+
+/// Changes of one input.
+const MOST: usize = 16;
+
+pub fn image(input: &[u8]) -> Accepted {
+    let whole = whole();
+    let (pin, config) = (whole.pin, whole.config_digest);
+    let changed = input.chunks_exact(3).take(MOST).fold(whole, |stored, change| changed(stored, change));
+    let dir = tempfile::Builder::new().prefix("safe-layers-fuzz-").tempdir_in(place()).unwrap();
+    let at = dir.path().join("layout");
+    std::fs::create_dir(&at).unwrap();
+    changed.write(&at);
+    let mut archive = tempfile::tempfile_in(dir.path()).unwrap();
+    archive.write_all(&changed.archive().bytes()).unwrap();
+    archive.rewind().unwrap();
+    let mut accepted = Accepted::default();
+
+    // Nothing is pinned: both are the same, or none is there.
+    let found = [as_directory(&at, &Choice::dangerous_unpinned()), as_archive(&archive, &Choice::dangerous_unpinned())];
+    let digests = found.each_ref().map(|image| image.as_ref().ok().map(documents));
+    assert_eq!(digests[0], digests[1], "{found:?}");
+    accepted.archives += u64::from(digests[0].is_some());
+
+    // Pinned: the one that was made, with its layers, or none.
+    for image in [as_directory(&at, &Choice::pinned(pin)), as_archive(&archive, &Choice::pinned(pin))] {
+        let Ok(image) = image else { continue };
+        assert_eq!(documents(&image), (Some(pin), Some(config), 2));
+        accepted.manifests += 1;
+        accepted.configs += 1;
+        for layer in 0..2 {
+            accepted.files += u64::from(entries(&image, layer).is_ok_and(|count| count == EACH[layer]));
+        }
+    }
+    accepted
+}
+
+/// Entries of the layers.
+const EACH: [u64; 2] = [2, 3];
+
+fn whole() -> Stored {
+    let made: Recipe = recipe([tar().dir("d").file("d/f", "one"), tar().file("d/f", "two").symlink("s", "d").file("g", vec![b'x'; 3000])]);
+    made.oci()
+}
+
+/// Applies one change.
+fn changed(mut stored: Stored, change: &[u8]) -> Stored {
+    let [file, what, value] = [change[0], change[1], change[2]].map(usize::from);
+    if stored.files.is_empty() {
+        return stored;
+    }
+    let name = stored.files[file % stored.files.len()].0.clone();
+    let other = stored.files[value % stored.files.len()].0.clone();
+    let node = match what % 9 {
+        0 => return stored,
+        1 => {
+            stored.remove(&name);
+            return stored;
+        }
+        2 => Node::Symlink(other),
+        3 => Node::Fifo,
+        4 => Node::Dir,
+        5 => Node::File(content(&stored, &other)),
+        6 => Node::File([content(&stored, &name), b" ".to_vec()].concat()),
+        7 => {
+            let mut bytes = content(&stored, &name);
+            bytes.truncate(bytes.len() * value / 256);
+            Node::File(bytes)
+        }
+        _ => {
+            let mut bytes = content(&stored, &name);
+            let at = bytes.len() * value / 256;
+            bytes.get_mut(at).into_iter().for_each(|byte| *byte ^= 1 << (what / 9 % 8));
+            Node::File(bytes)
+        }
+    };
+    stored.put(&name, node);
+    stored
+}
+
+fn content(stored: &Stored, name: &str) -> Vec<u8> {
+    match stored.files.iter().find(|(other, _)| other == name) {
+        Some((_, Node::File(bytes))) => bytes.clone(),
+        _ => Vec::new(),
+    }
+}
+
+fn choose(choice: &Choice) -> Choice {
+    choice.clone().platform(Platform::parse("linux/amd64").unwrap())
+}
+
+fn as_directory(at: &std::path::Path, choice: &Choice) -> Result<Image, Error> {
+    Layout::open(Root::open_ambient(at, ambient_authority()).unwrap())?.image(&choose(choice))
+}
+
+fn as_archive(archive: &File, choice: &Choice) -> Result<Image, Error> {
+    Layout::open_archive(archive.try_clone().unwrap())?.image(&choose(choice))
+}
+
+fn documents(image: &Image) -> (Option<Digest>, Option<Digest>, usize) {
+    (image.manifest().and_then(|manifest| manifest.digest()), image.config_document().digest(), image.layers().len())
+}
+
+/// The entries of a layer whose bytes are the claimed ones.
+fn entries(image: &Image, layer: usize) -> Result<u64, Error> {
+    let layer = &image.layers()[layer];
+    let mut reader = LayerReader::new(layer.open()?, layer.claim(), Policy::container());
+    let mut count = 0;
+    while reader.next_entry()?.is_some() {
+        count += 1;
+    }
+    reader.finish()?;
+    Ok(count)
+}
