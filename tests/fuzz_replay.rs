@@ -524,13 +524,16 @@ const IMAGE_SEEDS: Seeds = &[
     ("manifest-is-a-fifo", &[5, 3, 0]),
     ("manifest-is-a-directory", &[5, 4, 0]),
     ("manifest-longer", &[5, 6, 0]),
-    ("manifest-with-a-bit-changed", &[5, 17, 100]),
+    ("manifest-with-a-bit-changed", &[5, 18, 100]),
     ("config-missing", &[4, 1, 0]),
     ("config-is-a-layer", &[4, 5, 2]),
     ("layers-swapped", &[2, 5, 3]),
     ("layer-cut", &[3, 7, 200]),
     ("layer-is-a-symlink", &[2, 2, 3]),
-    ("layer-with-a-bit-changed", &[2, 26, 128]),
+    ("layer-with-a-bit-changed", &[2, 28, 128]),
+    ("blobs-gone", &[0, 9, 0]),
+    ("blobs-behind-a-symlink", &[0, 9, 1]),
+    ("blobs-behind-a-fifo", &[0, 9, 2]),
 ];
 
 const MANIFEST_SEEDS: &[(&str, &str)] = &[

@@ -67,8 +67,9 @@ fn changed(mut stored: Stored, change: &[u8]) -> Stored {
     }
     let name = stored.files[file % stored.files.len()].0.clone();
     let other = stored.files[value % stored.files.len()].0.clone();
-    let node = match what % 9 {
+    let node = match what % 10 {
         0 => return stored,
+        9 => return moved(stored, value),
         1 => {
             stored.remove(&name);
             return stored;
@@ -86,11 +87,26 @@ fn changed(mut stored: Stored, change: &[u8]) -> Stored {
         _ => {
             let mut bytes = content(&stored, &name);
             let at = bytes.len() * value / 256;
-            bytes.get_mut(at).into_iter().for_each(|byte| *byte ^= 1 << (what / 9 % 8));
+            bytes.get_mut(at).into_iter().for_each(|byte| *byte ^= 1 << (what / 10 % 8));
             Node::File(bytes)
         }
     };
     stored.put(&name, node);
+    stored
+}
+
+/// Moves the directory of the blobs away, and puts nothing or what is none in its place.
+fn moved(mut stored: Stored, value: usize) -> Stored {
+    for (name, _) in &mut stored.files {
+        if let Some(rest) = name.strip_prefix("blobs/") {
+            *name = format!("moved/{rest}");
+        }
+    }
+    match value % 3 {
+        0 => {}
+        1 => stored.put("blobs", Node::Symlink("moved".into())),
+        _ => stored.put("blobs", Node::Fifo),
+    }
     stored
 }
 
