@@ -52,7 +52,7 @@ impl Mode {
 /// Starts the engine below `parent`, for `parent/dest`.
 pub fn unpacker(parent: &Path, mode: Mode, mut policy: Policy) -> Result<Unpacker, Error> {
     policy.resolver = mode.resolver;
-    let authority = cap_std::ambient_authority();
+    let authority = safe_layers::ambient_authority();
     let unpacker = match mode.form {
         Form::Rootfs => Unpacker::rootfs(Root::open_ambient(parent, authority)?, "dest", policy)?,
         Form::Overlay => Unpacker::overlay(Root::open_ambient(parent, authority)?, "dest", OverlayForm::User, policy)?,
