@@ -198,7 +198,7 @@ pub(super) fn owner_failed(owner: Owner, errno: Errno) -> Error {
     Error::io(&format!("setting the owner {}:{}", owner.uid, owner.gid), &errno.into())
 }
 
-fn check_mode(wanted: u32, held: u32) -> Result<(), Error> {
+pub(super) fn check_mode(wanted: u32, held: u32) -> Result<(), Error> {
     if wanted == held {
         Ok(())
     } else {

@@ -5,8 +5,8 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 use rustix::io::Errno;
 
-use super::super::attributes::Attributes;
-use super::super::{Made, NewFile, XattrRefusal, handle_limit, read_xattrs};
+use super::super::attributes::{Attributes, check_mode, ids};
+use super::super::{Made, NewFile, XattrRefusal, always_held, handle_limit, read_xattrs};
 use super::{is_root, name, open};
 use crate::archive::{Timestamp, Xattr};
 use crate::entry::{DEFAULT_ACL, Owner};
@@ -118,4 +118,25 @@ fn the_limit_of_handles_is_that_of_the_process() {
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
     let soft = line.split_whitespace().next().unwrap();
     assert_eq!(handle_limit(), soft.parse().unwrap_or(u64::MAX));
+}
+
+#[test]
+fn an_id_that_the_kernel_takes_for_none_is_refused() {
+    let kind = |uid, gid| ids(Owner { uid, gid }).map(drop).map_err(|error| error.kind());
+    assert_eq!((kind(u32::MAX, 0), kind(0, u32::MAX)), (Err(ErrorKind::NumberOutOfRange), Err(ErrorKind::NumberOutOfRange)));
+    assert_eq!(kind(u32::MAX - 1, u32::MAX - 1), Ok(()));
+}
+
+#[test]
+fn a_mode_that_is_not_held_is_an_error_that_says_both() {
+    assert!(check_mode(0o2755, 0o2755).is_ok());
+    let error = check_mode(0o2755, 0o755).unwrap_err();
+    assert!(error.to_string().contains("2755") && error.to_string().contains(" 755"), "{error}");
+}
+
+#[test]
+fn times_from_1980_to_2037_need_not_be_read_back() {
+    let held = |secs| always_held(Timestamp::new(secs, 0).unwrap());
+    assert!(held(315_532_800) && held(1_000_000_000) && held(2_145_916_799));
+    assert!(!held(315_532_799) && !held(0) && !held(-1) && !held(2_145_916_800) && !held(i64::MAX));
 }
