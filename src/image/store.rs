@@ -7,7 +7,7 @@ use super::archive::{self, Archive, Symlinks};
 use super::descriptor::Descriptor;
 use super::document::{Kept, within_limit};
 use super::stretch::Stretch;
-use crate::digest::{Algorithm, Digest};
+use crate::digest::Digest;
 use crate::entry::{AbsoluteNames, EntryPath};
 use crate::error::{DescriptorPath, Error, ErrorKind};
 use crate::limits::Limits;
@@ -70,12 +70,7 @@ impl Store {
 
     /// OCI image-spec `image-layout.md`, *Blobs*. The name is made from the digest, never from text.
     fn blob(&self, digest: &Digest, at: &DescriptorPath) -> Result<Stretch, Error> {
-        let algorithm = match digest.algorithm() {
-            Algorithm::Sha256 => "sha256",
-            Algorithm::Sha512 => "sha512",
-        };
-        let hex: String = digest.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-        let path = fixed(&format!("blobs/{algorithm}/{hex}"))?;
+        let path = fixed(&format!("blobs/{}", digest.to_string().replacen(':', "/", 1)))?;
         self.find(&path, Symlinks::Refuse, at)?.ok_or_else(|| missing(&path, at))
     }
 

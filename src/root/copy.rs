@@ -22,7 +22,7 @@ const COPY: usize = 256 << 10;
 /// What the owner needs to read a file.
 const OWNER_READ: u32 = 0o400;
 /// Not blocked by a FIFO, nor made the terminal of the process, whatever took the place of the file meanwhile.
-pub(super) const READABLE_FILE: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
+const READABLE_FILE: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
 /// A regular file that is there, open for reading.
 #[derive(Debug)]
@@ -85,16 +85,22 @@ impl Root {
     }
 
     fn open_as_it_is(&self, (dir, name): (&Dir, Name<'_>), expected: &Stat, wanted: impl Fn(&[u8]) -> bool) -> Result<OldFile, Error> {
-        let fd = self.open_name(dir, name, READABLE_FILE).map_err(failed("opening a file of a lower layer"))?;
-        let stat = sys!(fstat(&fd)).map_err(failed("looking at a file of a lower layer"))?;
-        let found = Stat::from_os(&stat);
-        if found.id != expected.id || found.kind != Kind::File {
-            return Err(Error::new(ErrorKind::Io, "a file of a lower layer was exchanged by somebody else"));
-        }
-        let mut old = OldFile { file: File::from(fd), len: super::wide(stat.st_size), xattrs: Vec::new() };
+        let (file, len) = self.open_expected((dir, name), expected)?;
+        let mut old = OldFile { file, len, xattrs: Vec::new() };
         // `user.*` asks for permission to read the file, not for a handle that has it.
         old.xattrs = read_xattrs(&old, wanted)?;
         Ok(old)
+    }
+
+    /// Opens the regular file that `expected` describes, not what took its name meanwhile; gives its length in bytes too.
+    pub(super) fn open_expected(&self, (dir, name): (&Dir, Name<'_>), expected: &Stat) -> Result<(File, u64), Error> {
+        let fd = self.open_name(dir, name, READABLE_FILE).map_err(failed("opening a file"))?;
+        let stat = sys!(fstat(&fd)).map_err(failed("looking at a file"))?;
+        let found = Stat::from_os(&stat);
+        if found.id != expected.id || found.kind != Kind::File {
+            return Err(Error::new(ErrorKind::Io, "a file was exchanged by somebody else while it was opened"));
+        }
+        Ok((File::from(fd), super::wide(stat.st_size)))
     }
 
     /// Reads the target of the symlink `name`.

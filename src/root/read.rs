@@ -3,11 +3,9 @@
 
 use std::fs::File;
 
-use super::copy::READABLE_FILE;
-use super::sys::sys;
-use super::{Kind, Root, Stat, Step, failed};
+use super::{Kind, Root, Step};
 use crate::entry::EntryPath;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 
 /// What a path leads to.
 #[derive(Debug)]
@@ -36,13 +34,7 @@ impl Root {
         if let Some(what) = irregular(expected.kind) {
             return Ok(Found::Irregular(what));
         }
-        let fd = self.open_name(&dir, name, READABLE_FILE).map_err(failed("opening a file"))?;
-        let stat = sys!(fstat(&fd)).map_err(failed("looking at a file"))?;
-        let found = Stat::from_os(&stat);
-        if found.id != expected.id || found.kind != Kind::File {
-            return Err(Error::new(ErrorKind::Io, "a file was exchanged by somebody else while it was opened"));
-        }
-        Ok(Found::File(File::from(fd), super::wide(stat.st_size)))
+        self.open_expected((&dir, name), &expected).map(|(file, len)| Found::File(file, len))
     }
 }
 
