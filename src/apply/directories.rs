@@ -47,6 +47,17 @@ pub(super) enum Inheritance {
     Possible,
 }
 
+/// What the directory has of what it is to have in the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Nothing that could be relied on.
+    Private,
+    /// The mode, which lets its owner work there.
+    Mode,
+    /// The mode and the time: nothing is to be done, unless something changes in it.
+    All,
+}
+
 #[derive(Debug)]
 struct Node {
     parent: NodeId,
@@ -57,6 +68,7 @@ struct Node {
     depth: u32,
     id: ObjectId,
     last: Final,
+    standing: Standing,
     inheritance: Inheritance,
     /// Who owns what is made in it, where that is known.
     gives: Option<Owner>,
@@ -90,6 +102,7 @@ impl Directories {
             depth: 0,
             id: top.id,
             last,
+            standing: Standing::Private,
             inheritance,
             gives: None,
             touched: 0,
@@ -127,8 +140,9 @@ impl Directories {
         let name_len = u8::try_from(name.as_bytes().len()).map_err(|_| internal("a name over 255 bytes"))?;
         let name_start = len_u64(self.names.len());
         self.names.extend_from_slice(name.as_bytes());
-        let (alive, gives, touched, entry, cleared) = (true, None, 0, 0, 0);
-        self.nodes.push(Node { parent, name_start, name_len, alive, depth, id, last, inheritance, gives, touched, entry, cleared });
+        let (alive, standing, gives, touched, entry, cleared) = (true, Standing::Private, None, 0, 0, 0);
+        let node = Node { parent, name_start, name_len, alive, depth, id, last, standing, inheritance, gives, touched, entry, cleared };
+        self.nodes.push(node);
         self.by_id.insert(id, NodeId(number));
         Ok(NodeId(number))
     }
@@ -140,6 +154,7 @@ impl Directories {
 
     /// Marks the directory and those above it as used by this layer, so that a whiteout spares them.
     pub(super) fn touch(&mut self, node: NodeId) -> Result<(), Error> {
+        self.reopen(node)?;
         let (layer, mut at) = (self.layer, node);
         loop {
             let node = self.node_mut(at)?;
@@ -188,7 +203,28 @@ impl Directories {
 
     /// Sets what the directory is to have in the end.
     pub(super) fn set_last(&mut self, node: NodeId, last: Final) -> Result<(), Error> {
-        self.node_mut(node).map(|node| node.last = last)
+        let node = self.node_mut(node)?;
+        (node.last, node.standing) = (last, Standing::Private);
+        Ok(())
+    }
+
+    /// Says what of [`last`](Self::last) the directory has.
+    pub(super) fn set_standing(&mut self, node: NodeId, standing: Standing) -> Result<(), Error> {
+        self.node_mut(node).map(|node| node.standing = standing)
+    }
+
+    /// What of [`last`](Self::last) the directory has.
+    pub(super) fn standing(&self, node: NodeId) -> Result<Standing, Error> {
+        self.node(node).map(|node| node.standing)
+    }
+
+    /// Says that something may change in the directory: its time will be another.
+    pub(super) fn reopen(&mut self, node: NodeId) -> Result<(), Error> {
+        let node = self.node_mut(node)?;
+        if node.standing == Standing::All {
+            node.standing = Standing::Mode;
+        }
+        Ok(())
     }
 
     /// What the directory is to have in the end.
@@ -198,6 +234,10 @@ impl Directories {
 
     /// Sets or takes away the default ACL that the directory is to have in the end; gives the change of memory, in bytes.
     pub(super) fn set_default_acl(&mut self, node: NodeId, acl: Option<Xattr>) -> (u64, u64) {
+        // Whoever does this changes the mode too.
+        if let Ok(node) = self.node_mut(node) {
+            node.standing = Standing::Private;
+        }
         let len = |acl: &Xattr| len_u64(acl.value.len()).saturating_add(ACL_OVERHEAD);
         let added = acl.as_ref().map_or(0, len);
         let freed = match acl {

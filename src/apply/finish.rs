@@ -1,12 +1,13 @@
 //! The attributes that directories get in the end: deepest first, each opened again without following anything.
 
-use super::directories::{Mode, NodeId};
-use super::objects::clamped;
+use super::directories::{Final, Mode, NodeId, Standing};
+use super::objects::{clamped, has_room};
+use super::parents::Place;
 use super::{Applier, Ground};
 use crate::blob::Stop;
 use crate::error::{Error, Location};
 use crate::observe::{Log, Reason};
-use crate::root::{Attributes as _, Dir};
+use crate::root::{Attributes as _, Dir, always_held};
 
 /// Proves that every directory of the tree has its final attributes.
 #[must_use]
@@ -29,6 +30,9 @@ impl Applier {
     pub(super) fn finish_directories(&self, stop: &Stop<'_>, log: &mut Log) -> Result<(), Error> {
         let mut way: Vec<(NodeId, Dir)> = Vec::new();
         for node in self.directories.deepest_first() {
+            if self.directories.standing(node)? == Standing::All {
+                continue;
+            }
             stop.check()?;
             let location = Location { path: Some(self.directories.path(node)), ..Location::default() };
             log.set_location(location);
@@ -48,7 +52,9 @@ impl Applier {
         }
         match last.mode {
             Mode::Set(mode) => {
-                dir.set_mode(mode)?;
+                if self.directories.standing(node)? == Standing::Private {
+                    dir.set_mode(mode)?;
+                }
                 clamped(dir.set_time(last.mtime)?, log);
             }
             Mode::AsFound => {
@@ -58,6 +64,22 @@ impl Applier {
             }
         }
         Ok(())
+    }
+
+    /// Gives a directory that this layer made its final attributes when it is left, while it is open: most are not entered again. Not
+    /// where others could reach it, where it would hand something down or keep its owner out, or where something may have to be told.
+    pub(super) fn finish_left(&mut self, left: &Place) -> Result<(), Error> {
+        let Place { dir, node, .. } = left;
+        let Final { mode: Mode::Set(mode), mtime } = self.directories.last(*node)? else { return Ok(()) };
+        let at_once = self.ground == Ground::Staged && has_room(mode) && always_held(mtime);
+        if !at_once || self.directories.default_acl(*node).is_some() {
+            return Ok(());
+        }
+        let standing = self.directories.standing(*node)?;
+        let set_mode = || if standing == Standing::Private { dir.set_mode(mode) } else { Ok(()) };
+        let set = set_mode().and_then(|()| dir.set_time(mtime));
+        set.map_err(|error| error.located(&Location { path: Some(self.directories.path(*node)), ..Location::default() }))?;
+        self.directories.set_standing(*node, Standing::All)
     }
 
     /// Opens a directory; the way there is kept for the next one, which is most often beside or above it.

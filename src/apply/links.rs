@@ -231,7 +231,7 @@ impl Applier {
     }
 
     /// Gives the place that a link still holds.
-    fn held_place<'w>(&self, link: &'w Waiting) -> Result<Option<(Place, Name<'w>)>, Error> {
+    fn held_place<'w>(&mut self, link: &'w Waiting) -> Result<Option<(Place, Name<'w>)>, Error> {
         let Some((_, name)) = link.entry.path().parent_bytes() else { return Ok(None) };
         if !self.directories.is_alive(link.node) {
             return Ok(None);

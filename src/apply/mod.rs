@@ -210,6 +210,8 @@ impl Applier {
     pub(crate) fn end_layer(&mut self, stop: &Stop<'_>, log: &mut Log) -> Result<Applied, Error> {
         self.settle()?;
         self.fillers = None;
+        // What waited is made in directories that were left: they are opened again.
+        self.cache.clear();
         self.make_deferred_links(stop, log)?;
         self.end_overlay_root()?;
         if self.ground == Ground::InPlace {

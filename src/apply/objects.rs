@@ -1,6 +1,6 @@
 //! Makes one object for one entry, in place of what stands there, with its attributes; regular files apart.
 
-use super::directories::{Final, Inheritance, Mode, NodeId};
+use super::directories::{Final, Inheritance, Mode, NodeId, Standing};
 use super::lower::Beneath;
 use super::parents::{Missing, Place};
 use super::{Applier, Ground};
@@ -9,10 +9,7 @@ use crate::entry::{ACCESS_ACL, DEFAULT_ACL, Device, Entry, Metadata, Name, Owner
 use crate::error::{Error, ErrorKind};
 use crate::observe::{Log, Reason};
 use crate::policy::{Duplicates, Implicit};
-use crate::root::{Attributes, Dir, Kind, Made, NewDir, NewSpecial, Stat, XattrRefusal};
-
-/// Mode of a directory until its own is set.
-const OWNER_ALL: u32 = 0o700;
+use crate::root::{Attributes, Dir, Kind, Made, NewDir, NewSpecial, OWNER_ALL, Stat, XattrRefusal};
 
 impl Applier {
     /// Applies the root entry: its attributes, to the root.
@@ -30,13 +27,14 @@ impl Applier {
     pub(super) fn directory(&mut self, entry: &Entry, owner: Option<Owner>, log: &mut Log) -> Result<(), Error> {
         let (place, name) = self.place_for(entry, log)?;
         let beneath = self.lowers.directories(&place.beneath, name)?;
-        let (made, merges) = match self.root.make_directory(&place.dir, name)? {
+        let mode = self.mode_at_first(entry.metadata(), place.node);
+        let (made, merges) = match self.root.make_directory(&place.dir, name, mode)? {
             Made::New(made) => (made, !beneath.is_nothing()),
             Made::Exists => match place.dir.stat_of(name)? {
                 Some(stat) if stat.kind == Kind::Directory => return self.directory_again(&place, name, entry, owner, log),
                 stat => {
                     self.clear_place(&place, name, stat, log)?;
-                    let made = fresh(self.root.make_directory(&place.dir, name)?)?;
+                    let made = fresh(self.root.make_directory(&place.dir, name, mode)?)?;
                     self.cover(&place, name, &made.dir)?;
                     (made, false)
                 }
@@ -49,11 +47,23 @@ impl Applier {
         }
         self.prepare_directory(&made, node, place.node, owner)?;
         self.directory_attributes(&made.dir, node, entry.metadata(), log)?;
+        if self.ground == Ground::Staged && mode == entry.metadata().mode && made.stat.mode == mode {
+            self.directories.set_standing(node, Standing::Mode)?;
+        }
         self.landed(&place, entry, name)?;
         self.directories.touch(node)?;
         let beneath = if merges { beneath } else { Beneath::Nothing };
         self.cache.go_down(&place, name, Place { dir: made.dir, node, beneath });
         Ok(())
+    }
+
+    /// The mode that a new directory is made with: its own where nothing speaks against it, so that it need not be set.
+    fn mode_at_first(&self, metadata: &Metadata, above: NodeId) -> u32 {
+        let own = self.ground == Ground::Staged
+            && has_room(metadata.mode)
+            && self.directories.inheritance(above) == Inheritance::Nothing
+            && metadata.xattrs.iter().all(|xattr| xattr.name != ACCESS_ACL);
+        if own { metadata.mode } else { OWNER_ALL }
     }
 
     fn directory_again(&mut self, place: &Place, name: Name<'_>, entry: &Entry, owner: Option<Owner>, log: &mut Log) -> Result<(), Error> {
@@ -118,7 +128,7 @@ impl Applier {
         } else if made == self.caller {
             self.directories.set_gives(node, made)?;
         }
-        if stat.mode == OWNER_ALL { Ok(()) } else { dir.set_mode(OWNER_ALL) }
+        if has_room(stat.mode) { Ok(()) } else { dir.set_mode(OWNER_ALL) }
     }
 
     /// Takes note of who owns a directory now. In place somebody else can reach it, and give it a default ACL or the setgid bit.
@@ -261,6 +271,11 @@ impl Applier {
         self.forget_hidden_link(place, name)?;
         self.directories.touch(place.node)
     }
+}
+
+/// Whether a directory with this mode lets its owner work there and hands nothing down.
+pub(super) fn has_room(mode: u32) -> bool {
+    mode & 0o7700 == OWNER_ALL
 }
 
 /// Writes down the owner of a directory that has no entry, where the policy wants that.

@@ -9,7 +9,7 @@ use crate::entry::{EntryPath, Name, Owner};
 use crate::error::{Error, ErrorKind};
 use crate::observe::{Log, Reason};
 use crate::policy::{ImplicitParents, NonDirectoryParents, SymlinkedParents};
-use crate::root::{Attributes as _, Dir, Kind, NewDir, Reach, Resolution, Stat, Step, Trail};
+use crate::root::{Attributes as _, Dir, Kind, NewDir, OWNER_ALL, Reach, Resolution, Stat, Step, Trail};
 
 /// A directory of the tree, open, and its number.
 #[derive(Clone, Debug)]
@@ -52,6 +52,8 @@ struct Level {
 enum Reached {
     ByName,
     ByLink,
+    /// It was made there, by an entry of its own.
+    Made,
 }
 
 impl Cache {
@@ -61,16 +63,17 @@ impl Cache {
         self.levels.clear();
     }
 
-    /// Keeps the directories that are on the way to `path` too.
-    fn retain_prefix_of(&mut self, path: &[u8]) {
+    /// Keeps the directories that are on the way to `path` too; gives those that were made and are left.
+    fn retain_prefix_of(&mut self, path: &[u8]) -> Vec<Place> {
         let shared = |end: usize| {
             let prefix = self.path.get(..end);
             prefix.is_some() && prefix == path.get(..end) && matches!(path.get(end), None | Some(b'/'))
         };
         let keep = self.levels.iter().take_while(|level| shared(level.end)).count();
-        self.levels.truncate(keep);
+        let left = self.levels.drain(keep..).filter(|level| level.reached == Reached::Made).map(|level| level.place).collect();
         let end = self.levels.last().map_or(0, |level| level.end);
         self.path.truncate(end);
+        left
     }
 
     fn last(&self) -> Option<&Place> {
@@ -85,7 +88,7 @@ impl Cache {
     /// Goes on to the directory `name` that was just made in `place`, if that is where the last parent is.
     pub(super) fn go_down(&mut self, place: &Place, name: Name<'_>, made: Place) {
         if self.last().map_or(NodeId::TOP, |last| last.node) == place.node {
-            self.push(name, made, Reached::ByName);
+            self.push(name, made, Reached::Made);
         }
     }
 
@@ -112,7 +115,9 @@ impl Applier {
 
     /// Gives the directory at a path of joined names, links on the way resolved inside the root.
     fn directory_at(&mut self, path: &[u8], missing: Missing, log: &mut Log) -> Result<Option<Place>, Error> {
-        self.cache.retain_prefix_of(path);
+        for left in self.cache.retain_prefix_of(path) {
+            self.finish_left(&left)?;
+        }
         let done = self.cache.path.len();
         let rest = path.get(done..).unwrap_or_default();
         for raw in rest.split(|byte| *byte == b'/').filter(|name| !name.is_empty()) {
@@ -214,6 +219,7 @@ impl Applier {
             && let Some(dir) = self.root.resolve_at_once(path)?
             && let Some(node) = self.directories.find(dir.id())
         {
+            self.directories.reopen(node)?;
             return Ok(Some(Place { dir, node, beneath: Beneath::Nothing }));
         }
         let (at, rest) = match self.walk(path, &mut Reach::Inside)? {
@@ -256,6 +262,7 @@ impl Applier {
     /// Gives the number of a directory that stands in the tree; one that was there before the unpack is found here first.
     pub(super) fn known(&mut self, parent: &Place, name: Name<'_>, dir: Dir) -> Result<Place, Error> {
         if let Some(node) = self.directories.find(dir.id()) {
+            self.directories.reopen(node)?;
             let hidden = parent.beneath.is_nothing() || self.directories.is_cleared(node);
             let beneath = if hidden { Beneath::Nothing } else { self.lowers.directories(&parent.beneath, name)? };
             return Ok(Place { dir, node, beneath });
@@ -316,7 +323,7 @@ impl Applier {
 
     fn make_unnamed(&mut self, here: &Place, name: Name<'_>, beneath: Beneath) -> Result<(NewDir, Place), Error> {
         self.count_object()?;
-        let made = fresh(self.root.make_directory(&here.dir, name)?)?;
+        let made = fresh(self.root.make_directory(&here.dir, name, OWNER_ALL)?)?;
         let node =
             self.directories.add((here.node, name), made.dir.id(), self.implicit_last(), Inheritance::Nothing, &self.policy.limits)?;
         if beneath.is_nothing() {
@@ -334,7 +341,8 @@ impl Applier {
     }
 
     /// Opens a directory of the table by the names from the root down, following nothing, and checks that it is the one.
-    pub(super) fn open_node(&self, node: NodeId) -> Result<Dir, Error> {
+    pub(super) fn open_node(&mut self, node: NodeId) -> Result<Dir, Error> {
+        self.directories.reopen(node)?;
         let mut dir = self.root.top().clone();
         for step in self.directories.chain(node)? {
             dir = self.enter_node(&dir, step)?;
@@ -343,7 +351,8 @@ impl Applier {
     }
 
     /// As [`open_node`](Self::open_node), with what is beneath.
-    pub(super) fn place_of_node(&self, node: NodeId) -> Result<Place, Error> {
+    pub(super) fn place_of_node(&mut self, node: NodeId) -> Result<Place, Error> {
+        self.directories.reopen(node)?;
         let mut place = self.top();
         for step in self.directories.chain(node)? {
             let dir = self.enter_node(&place.dir, step)?;

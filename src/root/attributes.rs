@@ -16,7 +16,7 @@ const LIST_MAX: usize = 65_536;
 /// Most bytes of one attribute's value: Linux `XATTR_SIZE_MAX`.
 const VALUE_MAX: usize = 65_536;
 /// Room for the owner to work in a directory until its final mode is applied.
-const OWNER_ALL: u32 = 0o700;
+pub(crate) const OWNER_ALL: u32 = 0o700;
 
 /// The effective ids of the caller.
 pub(crate) fn caller() -> Owner {

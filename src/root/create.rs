@@ -35,12 +35,11 @@ pub(crate) struct NewDir {
 const NEW_FILE: OFlags = OFlags::WRONLY.union(OFlags::CREATE).union(OFlags::EXCL).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 /// Room to write for the maker alone, until the metadata is applied.
 const PRIVATE_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
-const PRIVATE_DIR: Mode = Mode::RWXU;
 
 impl Root {
-    /// Makes a directory, mode 0700 less the umask, and opens it for reading.
-    pub(crate) fn make_directory(&self, dir: &Dir, name: Name<'_>) -> Result<Made<NewDir>, Error> {
-        match sys!(mkdirat(&dir.fd, name.as_bytes(), PRIVATE_DIR)) {
+    /// Makes a directory with `mode` less the umask, and opens it for reading.
+    pub(crate) fn make_directory(&self, dir: &Dir, name: Name<'_>, mode: u32) -> Result<Made<NewDir>, Error> {
+        match sys!(mkdirat(&dir.fd, name.as_bytes(), Mode::from_raw_mode(mode))) {
             Ok(()) => {}
             Err(Errno::EXIST) => return Ok(Made::Exists),
             Err(errno) => return Err(failed("making a directory")(errno)),

@@ -15,7 +15,7 @@ pub(crate) mod sys;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use attributes::{Attributes, XattrRefusal, always_held, caller};
+pub(crate) use attributes::{Attributes, OWNER_ALL, XattrRefusal, always_held, caller};
 pub(crate) use copy::{Held, Unreadable, read_xattrs};
 pub(crate) use create::{Made, NewDir, NewFile};
 #[cfg(feature = "image")]
@@ -100,7 +100,7 @@ impl Root {
 
     /// Makes the directory `name`, mode 0700, and gives the capability for it alone.
     pub(crate) fn make_root(&self, name: Name<'_>) -> Result<Self, Error> {
-        match self.make_directory(&self.top, name)? {
+        match self.make_directory(&self.top, name, OWNER_ALL)? {
             Made::New(made) => Ok(Self { top: made.dir, ..self.try_clone()? }),
             Made::Exists => Err(Error::new(ErrorKind::Io, "a name that is to be made is there: somebody else writes here")),
         }

@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use super::attributes::Attributes as _;
 use super::remove::Listing;
 use super::sys::sys;
-use super::{Dir, Made, Removal, Root, caller, failed};
+use super::{Dir, Made, OWNER_ALL, Removal, Root, caller, failed};
 use crate::entry::Name;
 use crate::error::{Error, ErrorKind};
 
@@ -44,7 +44,7 @@ impl Root {
             let random = std::collections::hash_map::RandomState::new().build_hasher().finish();
             let raw = [prefix, format!("{random:016x}").as_bytes()].concat();
             let name = Name::new(&raw).ok_or_else(|| Error::new(ErrorKind::NameTooLong, "the name of the staging directory"))?;
-            let Made::New(made) = self.make_directory(&self.top, name)? else { continue };
+            let Made::New(made) = self.make_directory(&self.top, name, OWNER_ALL)? else { continue };
             match self.prepare_private(made.dir) {
                 // Before it was locked it could be taken for a leftover.
                 Ok(root) if self.top.stat_of(name)?.map(|stat| stat.id) != Some(root.top.id()) => {}

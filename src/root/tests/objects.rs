@@ -19,7 +19,7 @@ fn nothing_is_made_through_what_stands_there() {
     for root in roots(dir.path()) {
         for taken in ["l", "dangling"] {
             assert!(matches!(root.make_file(root.top(), name(taken)).unwrap(), Made::Exists));
-            assert!(matches!(root.make_directory(root.top(), name(taken)).unwrap(), Made::Exists));
+            assert!(matches!(root.make_directory(root.top(), name(taken), 0o700).unwrap(), Made::Exists));
             assert!(matches!(root.make_fifo(root.top(), name(taken)).unwrap(), Made::Exists));
         }
     }

@@ -61,7 +61,7 @@ fn three_thousand_levels_go_with_few_handles() {
     let dir = tempfile::tempdir().unwrap();
     let root = open(dir.path());
     let make = |dir: &Dir, raw| {
-        let Made::New(made) = root.make_directory(dir, name(raw)).unwrap() else { panic!("exists") };
+        let Made::New(made) = root.make_directory(dir, name(raw), 0o700).unwrap() else { panic!("exists") };
         made.dir
     };
     let mut deep = make(root.top(), "top");
