@@ -1,16 +1,43 @@
 //! Buffers that are used again: [`Pool`] gives them, and each comes back when its last holder drops it.
 
 use std::ops::Range;
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 /// A bounded number of buffers of one size, made when they are first needed.
 #[derive(Debug)]
 pub(super) struct Pool {
-    home: Sender<Vec<u8>>,
-    free: Receiver<Vec<u8>>,
+    home: Arc<Home>,
     size: usize,
     unmade: usize,
+}
+
+/// Where buffers are that nobody holds. The one that came back last is given first: it is most likely in the processor's cache, and
+/// no more are made than were ever held at once.
+#[derive(Debug, Default)]
+struct Home {
+    free: Mutex<Vec<Vec<u8>>>,
+    back: Condvar,
+}
+
+impl Home {
+    fn free(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn give_back(&self, bytes: Vec<u8>) {
+        self.free().push(bytes);
+        self.back.notify_one();
+    }
+
+    fn wait(&self) -> Vec<u8> {
+        let mut free = self.free();
+        loop {
+            match free.pop() {
+                Some(bytes) => return bytes,
+                None => free = self.back.wait(free).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+    }
 }
 
 /// A buffer of a [`Pool`] and how much of it is filled. Whoever shares it by `Arc` only reads.
@@ -18,7 +45,7 @@ pub(super) struct Pool {
 pub(crate) struct Buffer {
     bytes: Vec<u8>,
     len: usize,
-    home: Sender<Vec<u8>>,
+    home: Arc<Home>,
 }
 
 /// A part of a shared buffer, or a copy where it is none.
@@ -30,21 +57,21 @@ pub(crate) enum Part {
 
 impl Pool {
     pub(super) fn new(count: usize, size: usize) -> Self {
-        let (home, free) = channel();
-        Self { home, free, size, unmade: count }
+        Self { home: Arc::default(), size, unmade: count }
     }
 
     /// Gives an empty buffer; waits until one is free.
     pub(super) fn take(&mut self) -> Buffer {
-        let bytes = match (self.free.try_recv(), self.unmade) {
-            (Ok(bytes), _) => bytes,
-            (Err(_), 0) => self.free.recv().unwrap_or_default(),
-            (Err(_), unmade) => {
+        let back = self.home.free().pop();
+        let bytes = match (back, self.unmade) {
+            (Some(bytes), _) => bytes,
+            (None, 0) => self.home.wait(),
+            (None, unmade) => {
                 self.unmade = unmade.saturating_sub(1);
                 vec![0; self.size]
             }
         };
-        Buffer { bytes, len: 0, home: self.home.clone() }
+        Buffer { bytes, len: 0, home: Arc::clone(&self.home) }
     }
 }
 
@@ -82,8 +109,7 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        // Without a pool any more nobody needs it.
-        self.home.send(std::mem::take(&mut self.bytes)).unwrap_or_default();
+        self.home.give_back(std::mem::take(&mut self.bytes));
     }
 }
 
@@ -110,7 +136,7 @@ mod tests {
         let part = buffer.share(&buffer.filled()[1..]);
         drop(buffer);
         assert_eq!(part.bytes(), b"bc");
-        assert!(pool.free.try_recv().is_err());
+        assert!(pool.home.free().is_empty());
         drop(part);
         assert_eq!(pool.take().filled(), b"");
     }

@@ -561,6 +561,12 @@ impl Tar {
         self
     }
 
+    /// Goes on with the entries of another.
+    pub fn then(mut self, other: Self) -> Self {
+        self.source.append(other.source);
+        self
+    }
+
     pub fn file(self, name: impl AsRef<[u8]>, body: impl AsRef<[u8]>) -> Self {
         self.add(Entry::file(name, body))
     }

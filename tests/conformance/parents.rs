@@ -163,6 +163,44 @@ fn a_directory_keeps_its_owner_and_its_time_whatever_is_done_in_it() {
 }
 
 #[test]
+fn a_directory_that_was_left_keeps_its_mode_and_its_time_whatever_is_done_in_it_later() {
+    const TIME: i64 = 1_600_000_000;
+    for mode in [0o700, 0o755, 0o777, 0o555, 0o1777, 0o2755] {
+        let d = || Entry::dir("d").mode(i128::from(mode)).mtime(TIME.into());
+        // Whoever reads `e` has left `d`.
+        let begun = || tar().add(d()).file("d/a", "x").add(Entry::dir("e").mtime(TIME.into())).file("e/b", "y");
+        let want = || {
+            let left = tree().node("d", Kind::Dir, mode, TIME).file("d/a", "x");
+            left.node("e", Kind::Dir, 0o755, TIME).file("e/b", "y")
+        };
+        let cases = [
+            (tar().file("d/c", "z"), want().file("d/c", "z")),
+            (tar().symlink("d/s", "a"), want().symlink("d/s", "a")),
+            (tar().hardlink("d/h", "e/b"), want().hardlink("d/h", "e/b")),
+            (tar().hardlink("d/h", "e/later").file("e/later", "z"), want().file("e/later", "z").hardlink("d/h", "e/later")),
+            (tar().dir("d/sub").file("d/sub/f", "z"), want().dir("d/sub").file("d/sub/f", "z")),
+            (tar().symlink("s", "d").file("s/c", "z"), want().symlink("s", "d").file("d/c", "z")),
+        ];
+        for (more, tree) in cases {
+            gives(&container(), &[begun().then(more.clone())], tree.clone());
+            gives(&container(), &[begun(), more], tree);
+        }
+        let gone = || tree().node("d", Kind::Dir, mode, TIME).node("e", Kind::Dir, 0o755, TIME).file("e/b", "y");
+        for marker in ["d/.wh.a", "d/.wh..wh..opq"] {
+            gives(&container(), &[begun(), tar().file(marker, "")], gone());
+        }
+        // A second entry for it counts, and what comes after that.
+        let again = || tar().add(Entry::dir("d").mode(0o711).mtime(i128::from(TIME) + 1)).file("e/c", "z").file("d/c", "z");
+        let want = || {
+            let left = tree().node("d", Kind::Dir, 0o711, TIME + 1).file("d/a", "x").file("d/c", "z");
+            left.node("e", Kind::Dir, 0o755, TIME).file("e/b", "y").file("e/c", "z")
+        };
+        gives(&container(), &[begun(), again()], want());
+        gives(&container(), &[begun().then(again())], want()).events(&[(Reason::DuplicateEntry, 1)]);
+    }
+}
+
+#[test]
 fn in_place_a_directory_that_is_only_passed_through_keeps_its_attributes_and_its_time() {
     let prepare = |root: &Path| {
         fs::create_dir_all(root.join("d/e")).unwrap();
