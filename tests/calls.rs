@@ -91,6 +91,22 @@ fn a_large_file_is_one_write_for_each_piece_that_it_has_a_part_of() {
 }
 
 #[test]
+fn a_small_file_that_lies_in_two_pieces_is_one_write_too_where_threads_write() {
+    for threads in [1, 2, 4] {
+        // Each ends in the piece after the one it begins in: all but the last begin 1 KiB before its end.
+        let layer = |count| {
+            (0..count).fold(tar().dir("d"), |tar, number| {
+                let file = if number % 2 == 0 { vec![b'x'; (256 << 10) - 4096 - 512] } else { vec![b'y'; 4096 - 512] };
+                tar.add(Entry::file(format!("d/f{number}"), file))
+            })
+        };
+        let cost = (calls(&layer(41), threads) - calls(&layer(1), threads)) as f64 / 40.0;
+        let each = if threads == 1 { 4.5 } else { 4.0 };
+        assert_eq!(cost, each, "on {threads} threads");
+    }
+}
+
+#[test]
 fn a_directory_is_made_with_its_mode_opened_looked_at_and_given_its_time_when_it_is_left() {
     each_costs(4, |number| Entry::dir(format!("d/d{number}")).mode(0o700));
 }

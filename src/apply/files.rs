@@ -8,7 +8,8 @@ use super::fill::{Job, Last, gone};
 use super::objects::{clamped, fresh};
 use super::parents::Place;
 use crate::archive::{Timestamp, Xattr};
-use crate::blob::{Buffer, Part};
+use crate::blob::{Buffer, PIECE, Part};
+use crate::convert::len_u64;
 use crate::entry::{ACCESS_ACL, CAPABILITY, Entry, Metadata, Name, Owner};
 use crate::error::{Error, Location};
 use crate::observe::Log;
@@ -45,12 +46,18 @@ impl OpenFile {
             (Filling::Beside { parts, .. }, Some(piece)) => parts.push((offset, piece.share(bytes))),
             (Filling::Beside { parts, .. }, None) => parts.push((offset, Part::Copied(bytes.into()))),
         }
-        self.end = offset.saturating_add(crate::convert::len_u64(bytes.len()));
+        self.end = offset.saturating_add(len_u64(bytes.len()));
         Ok(())
     }
 
+    /// Takes the parts that wait for a thread at the end of a piece. Those of a small file wait for the next piece, where it ends: one
+    /// call writes them all.
+    pub(super) fn take_parts_of_piece(&mut self) -> Option<Job> {
+        if self.len > len_u64(PIECE) { self.take_parts() } else { None }
+    }
+
     /// Takes the parts that wait for a thread, as a job.
-    pub(super) fn take_parts(&mut self) -> Option<Job> {
+    fn take_parts(&mut self) -> Option<Job> {
         let Filling::Beside { file, parts, location } = &mut self.file else { return None };
         let (file, location) = (Arc::clone(file), Arc::clone(location));
         (!parts.is_empty()).then(|| Job { file, parts: std::mem::take(parts), last: None, location })

@@ -165,8 +165,16 @@ fn fill_all(messages: Receiver<Message>, failure: &Mutex<Option<Error>>) {
 }
 
 fn fill(job: Job) -> Result<(), Error> {
-    for (offset, part) in &job.parts {
-        job.file.write_at(*offset, part.bytes())?;
+    let goes_on = |(offset, part): &(u64, Part), (next, _): &(u64, Part)| offset.checked_add(len_u64(part.bytes().len())) == Some(*next);
+    for run in job.parts.chunk_by(goes_on) {
+        match run {
+            [(offset, part)] => job.file.write_at(*offset, part.bytes())?,
+            [(offset, _), ..] => {
+                let parts: Vec<&[u8]> = run.iter().map(|(_, part)| part.bytes()).collect();
+                job.file.write_joined_at(*offset, &parts)?;
+            }
+            [] => {}
+        }
     }
     let Some(Last { extend_to, metadata, owner }) = job.last else { return Ok(()) };
     extend_to.map_or(Ok(()), |len| job.file.extend_to(len))?;

@@ -195,7 +195,7 @@ impl Applier {
     /// Says that these bytes are parsed. The parts of files that are among them are on their way to be written.
     pub(crate) fn end_piece(&mut self) -> Result<(), Error> {
         self.piece = None;
-        if let Some(job) = self.open.as_mut().and_then(OpenFile::take_parts) {
+        if let Some(job) = self.open.as_mut().and_then(OpenFile::take_parts_of_piece) {
             self.fillers.as_mut().ok_or_else(gone)?.push(job)?;
         }
         self.fillers.as_mut().map_or(Ok(()), Fillers::flush)

@@ -25,5 +25,5 @@ pub(crate) use filler::Filler;
 pub(crate) use magic::is_compressed;
 pub(crate) use pipeline::{Counts, drive};
 pub(crate) use pool::{Buffer, Part};
-pub(crate) use reader::{BlobStream, BlobSummary, LayerProof, hash_blob};
+pub(crate) use reader::{BlobStream, BlobSummary, LayerProof, PIECE, hash_blob};
 pub(crate) use stop::{Deadline, Stop};

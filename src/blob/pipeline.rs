@@ -17,10 +17,11 @@ use super::stop::Stop;
 use crate::error::{Error, ErrorKind};
 use crate::observe::Event;
 
-/// Pieces of decoded bytes: 2.5 MiB. Some wait for the sink, some for the hash, some for files that are still being written.
-const DECODED: usize = 10;
-/// Pieces of stored bytes: one is read while one is decoded and one hashed.
-const STORED: usize = 3;
+/// Pieces of decoded bytes, at most: 8 MiB. Some wait for the sink, some for the hash, some for files that are still being written. As many
+/// as keep the decoder at work while the others wait for a processor; only as many as are in use at once are made.
+const DECODED: usize = 32;
+/// Pieces of stored bytes, at most: 2 MiB. One is read and decoded while others wait for the hash.
+const STORED: usize = 8;
 
 /// How far the blob is, at the end of a piece.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use crate::limits::{Limits, RATIO_FLOOR};
 use crate::observe::{Compression, Event, Notes, Oddities, Verified};
 
 /// Bytes read from a blob at once and decoded at once, at most: the largest writes that never stall on ext4, measured.
-pub(super) const PIECE: usize = 256 << 10;
+pub(crate) const PIECE: usize = 256 << 10;
 
 /// Proof that a layer was read to its end and that every claim made for it matched. Carries what was proved.
 ///

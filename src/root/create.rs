@@ -1,6 +1,7 @@
 //! Makes objects: each by one directory handle and one name, exclusively, never through what stands there.
 
 use std::fs::File;
+use std::io::{ErrorKind as ErrorCode, IoSlice};
 use std::os::unix::fs::FileExt as _;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
@@ -8,6 +9,7 @@ use rustix::io::Errno;
 
 use super::sys::{gate, sys};
 use super::{Dir, Kind, READABLE_DIR, Root, Stat, failed};
+use crate::convert::len_u64;
 use crate::entry::{Device, DeviceKind, Name, SymlinkTarget};
 use crate::error::{Error, ErrorKind};
 
@@ -33,6 +35,8 @@ pub(crate) struct NewDir {
 }
 
 const NEW_FILE: OFlags = OFlags::WRONLY.union(OFlags::CREATE).union(OFlags::EXCL).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+/// Slices that one call takes at most: Linux `IOV_MAX`.
+const MAX_SLICES: usize = 1024;
 /// Room to write for the maker alone, until the metadata is applied.
 const PRIVATE_FILE: Mode = Mode::RUSR.union(Mode::WUSR);
 
@@ -143,6 +147,26 @@ impl NewFile {
     pub(crate) fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
         gate("pwrite64").map_err(failed("writing a file"))?;
         self.file.write_all_at(bytes, offset).map_err(|e| Error::io("writing a file", &e))
+    }
+
+    /// Writes bytes that lie in several places to one, at `offset`, by one call where the kernel takes them all.
+    pub(crate) fn write_joined_at(&self, mut offset: u64, parts: &[&[u8]]) -> Result<(), Error> {
+        let mut slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
+        let mut rest = slices.as_mut_slice();
+        // Drops empty ones, which would look like the end.
+        IoSlice::advance_slices(&mut rest, 0);
+        while !rest.is_empty() {
+            let some = rest.get(..MAX_SLICES).unwrap_or(rest);
+            let written = match gate("pwritev").and_then(|()| rustix::io::pwritev(&self.file, some, offset)) {
+                Ok(0) => return Err(Error::io("writing a file", &ErrorCode::WriteZero.into())),
+                Ok(written) => written,
+                Err(Errno::INTR) => continue,
+                Err(errno) => return Err(failed("writing a file")(errno)),
+            };
+            IoSlice::advance_slices(&mut rest, written);
+            offset = offset.saturating_add(len_u64(written));
+        }
+        Ok(())
     }
 
     /// Sets the length: a hole at the end.

@@ -28,6 +28,20 @@ fn nothing_is_made_through_what_stands_there() {
 }
 
 #[test]
+fn bytes_in_several_places_are_written_one_after_the_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = open(dir.path());
+    let Made::New(file) = root.make_file(root.top(), name("f")).unwrap() else { panic!("exists") };
+    file.write_joined_at(3, &[b"", b"ab", b"", b"cde", b""]).unwrap();
+    assert_eq!(fs::read(dir.path().join("f")).unwrap(), b"\0\0\0abcde");
+    file.write_joined_at(0, &[b"", b""]).unwrap();
+    // More than one call takes.
+    let numbers: Vec<[u8; 4]> = (0..2500_u32).map(u32::to_be_bytes).collect();
+    file.write_joined_at(8, &numbers.iter().map(<[u8; 4]>::as_slice).collect::<Vec<_>>()).unwrap();
+    assert_eq!(fs::read(dir.path().join("f")).unwrap()[8..], numbers.concat());
+}
+
+#[test]
 fn a_device_number_that_the_kernel_wraps_is_taken_back() {
     let dir = tempfile::tempdir().unwrap();
     let root = open(dir.path());
