@@ -154,9 +154,9 @@ impl Unpacker {
         }
     }
 
-    /// Sets how many threads write to the tree. One does everything on the caller's thread. With more, the caller's parses and makes
-    /// names, the others (at most 4) fill files, and two further threads run ahead of them: one reads and decodes, one hashes. The
-    /// result is the same.
+    /// Sets how many threads work on a layer, the caller's among them; more than 7 are not used. With one, the caller's does everything. A second
+    /// reads and decodes ahead, and both hash what there is while they would wait for each other. A third hashes, and further ones, at
+    /// most 4, fill files. Only the caller's parses, and makes or removes names, so the result is the same.
     ///
     /// Default 2.
     #[must_use]

@@ -254,16 +254,19 @@ fn the_first_file_that_cannot_be_filled_is_named_whichever_thread_fills_it() {
 }
 
 #[test]
-fn a_file_that_cannot_be_written_comes_before_what_is_wrong_later_in_it() {
-    for threads in [1, 2, 4] {
-        let place = Place::new();
-        let mut policy = engine::container_for_caller();
-        policy.limits.file_bytes = 1000;
-        let mode = Mode { threads, ..MODES[0] };
-        let layer = tar().file("f", vec![b'x'; 2000]).source();
-        let run = || engine::unpack(place.dir.path(), mode, policy.clone(), std::slice::from_ref(&layer));
-        let error = inject(Fault::Named("pwrite64", 28), run).0.unwrap_err();
-        assert_eq!((error.errno(), error.location().entry), (Some(28), Some(0)), "{threads} threads");
+fn a_large_file_that_cannot_be_written_comes_before_what_is_wrong_later_in_it_and_a_small_one_is_never_begun() {
+    // What fits in a piece is written when all of it is there.
+    for (len, cut, errno) in [(2000, 1000, None), (700 << 10, 600 << 10, Some(28))] {
+        for threads in [1, 2, 4, 8] {
+            let place = Place::new();
+            let mode = Mode { threads, ..MODES[0] };
+            let layer = tar().file("f", vec![b'x'; len]).cut_at(512 + cut).source();
+            let run = || engine::unpack(place.dir.path(), mode, engine::container_for_caller(), std::slice::from_ref(&layer));
+            let error = inject(Fault::Named("pwrite64", 28), run).0.unwrap_err();
+            let kind = if errno.is_some() { ErrorKind::Io } else { ErrorKind::Truncated };
+            assert_eq!((error.kind(), error.errno(), error.location().entry), (kind, errno, Some(0)), "{threads} threads");
+            assert_eq!(place.tree().map(|_| ()), None);
+        }
     }
 }
 

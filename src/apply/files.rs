@@ -21,7 +21,10 @@ const PRIVATE: u32 = 0o600;
 /// A regular file whose body arrives.
 #[derive(Debug)]
 pub(super) struct OpenFile {
-    file: Filling,
+    file: Arc<NewFile>,
+    filled: Filled,
+    /// Parts of the body that are not written yet.
+    parts: Vec<(u64, Part)>,
     metadata: Metadata,
     owner: Option<Owner>,
     inheritance: Inheritance,
@@ -32,35 +35,38 @@ pub(super) struct OpenFile {
 
 /// Who writes a file.
 #[derive(Debug)]
-enum Filling {
-    /// The applier, at once.
-    Here(NewFile),
-    /// A thread of [`Fillers`](super::fill::Fillers), which gets these parts next.
-    Beside { file: Arc<NewFile>, parts: Vec<(u64, Part)>, location: Arc<Location> },
+enum Filled {
+    /// The applier.
+    Here,
+    /// A thread of [`Fillers`](super::fill::Fillers).
+    Beside(Arc<Location>),
 }
 
 impl OpenFile {
+    /// Takes a part of the body. Those of a small file wait until it is complete, as it may lie in two pieces: one call writes them all.
     pub(super) fn write(&mut self, offset: u64, bytes: &[u8], piece: Option<&Arc<Buffer>>) -> Result<(), Error> {
-        match (&mut self.file, piece) {
-            (Filling::Here(file), _) => file.write_at(offset, bytes)?,
-            (Filling::Beside { parts, .. }, Some(piece)) => parts.push((offset, piece.share(bytes))),
-            (Filling::Beside { parts, .. }, None) => parts.push((offset, Part::Copied(bytes.into()))),
-        }
         self.end = offset.saturating_add(len_u64(bytes.len()));
+        match (&self.filled, piece) {
+            (Filled::Here, _) if !self.is_small() => return self.file.write_at(offset, bytes),
+            (_, Some(piece)) => self.parts.push((offset, piece.share(bytes))),
+            (_, None) => self.parts.push((offset, Part::Copied(bytes.into()))),
+        }
         Ok(())
     }
 
-    /// Takes the parts that wait for a thread at the end of a piece. Those of a small file wait for the next piece, where it ends: one
-    /// call writes them all.
-    pub(super) fn take_parts_of_piece(&mut self) -> Option<Job> {
-        if self.len > len_u64(PIECE) { self.take_parts() } else { None }
+    /// Takes the parts that wait for a thread at the end of a piece, as a job.
+    pub(super) fn take_parts(&mut self) -> Option<Job> {
+        let Filled::Beside(location) = &self.filled else { return None };
+        if self.is_small() || self.parts.is_empty() {
+            return None;
+        }
+        let (file, location) = (Arc::clone(&self.file), Arc::clone(location));
+        Some(Job { file, parts: std::mem::take(&mut self.parts), last: None, location })
     }
 
-    /// Takes the parts that wait for a thread, as a job.
-    fn take_parts(&mut self) -> Option<Job> {
-        let Filling::Beside { file, parts, location } = &mut self.file else { return None };
-        let (file, location) = (Arc::clone(file), Arc::clone(location));
-        (!parts.is_empty()).then(|| Job { file, parts: std::mem::take(parts), last: None, location })
+    /// Whether it lies in two pieces at most.
+    fn is_small(&self) -> bool {
+        self.len <= len_u64(PIECE)
     }
 }
 
@@ -83,11 +89,11 @@ impl Applier {
         let metadata = entry.into_metadata();
         // Whatever may have to be told, a refused attribute or a clamped time, is told here.
         let silent = metadata.xattrs.is_empty() && always_held(metadata.mtime) && inheritance == Inheritance::Nothing;
-        let file = match self.fillers {
-            Some(_) if silent => Filling::Beside { file: Arc::new(file), parts: Vec::new(), location: Arc::new(location) },
-            _ => Filling::Here(file),
+        let filled = match self.fillers {
+            Some(_) if silent => Filled::Beside(Arc::new(location)),
+            _ => Filled::Here,
         };
-        self.open = Some(OpenFile { file, metadata, owner, inheritance, len, end: 0 });
+        self.open = Some(OpenFile { file: Arc::new(file), filled, parts: Vec::new(), metadata, owner, inheritance, len, end: 0 });
         Ok(())
     }
 
@@ -103,19 +109,18 @@ impl Applier {
     }
 
     /// Ends a file whose body is complete.
-    pub(super) fn close_file(&mut self, mut open: OpenFile, log: &mut Log) -> Result<(), Error> {
-        let parts = open.take_parts();
-        let OpenFile { file, metadata, owner, inheritance, len, end } = open;
+    pub(super) fn close_file(&mut self, open: OpenFile, log: &mut Log) -> Result<(), Error> {
+        let OpenFile { file, filled, parts, metadata, owner, inheritance, len, end } = open;
         let extend_to = (end < len).then_some(len);
-        match file {
-            Filling::Here(file) => {
+        match filled {
+            Filled::Here => {
+                write_parts(&file, &parts)?;
                 extend_to.map_or(Ok(()), |len| file.extend_to(len))?;
                 self.finish_here(&file, &metadata, owner, inheritance, log)?;
             }
-            Filling::Beside { file, location, .. } => {
-                let job = parts.unwrap_or(Job { file, parts: Vec::new(), last: None, location });
+            Filled::Beside(location) => {
                 let last = Some(Last { extend_to, metadata, owner });
-                self.fillers.as_mut().ok_or_else(gone)?.push(Job { last, ..job })?;
+                self.fillers.as_mut().ok_or_else(gone)?.push(Job { file, parts, last, location })?;
             }
         }
         self.counts.files = self.counts.files.saturating_add(1);
@@ -146,6 +151,22 @@ impl Applier {
         clamped(held, log);
         Ok(())
     }
+}
+
+/// Writes parts of a body; those that follow each other by one call.
+pub(super) fn write_parts(file: &NewFile, parts: &[(u64, Part)]) -> Result<(), Error> {
+    let goes_on = |(offset, part): &(u64, Part), (next, _): &(u64, Part)| offset.checked_add(len_u64(part.bytes().len())) == Some(*next);
+    for run in parts.chunk_by(goes_on) {
+        match run {
+            [(offset, part)] => file.write_at(*offset, part.bytes())?,
+            [(offset, _), ..] => {
+                let parts: Vec<&[u8]> = run.iter().map(|(_, part)| part.bytes()).collect();
+                file.write_joined_at(*offset, &parts)?;
+            }
+            [] => {}
+        }
+    }
+    Ok(())
 }
 
 /// Sets the attributes of a file, in the order that the kernel forces; gives the time held if it is another.

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use super::files::finish_file;
+use super::files::{finish_file, write_parts};
 use crate::blob::Part;
 use crate::convert::len_u64;
 use crate::entry::{Metadata, Owner};
@@ -165,17 +165,7 @@ fn fill_all(messages: Receiver<Message>, failure: &Mutex<Option<Error>>) {
 }
 
 fn fill(job: Job) -> Result<(), Error> {
-    let goes_on = |(offset, part): &(u64, Part), (next, _): &(u64, Part)| offset.checked_add(len_u64(part.bytes().len())) == Some(*next);
-    for run in job.parts.chunk_by(goes_on) {
-        match run {
-            [(offset, part)] => job.file.write_at(*offset, part.bytes())?,
-            [(offset, _), ..] => {
-                let parts: Vec<&[u8]> = run.iter().map(|(_, part)| part.bytes()).collect();
-                job.file.write_joined_at(*offset, &parts)?;
-            }
-            [] => {}
-        }
-    }
+    write_parts(&job.file, &job.parts)?;
     let Some(Last { extend_to, metadata, owner }) = job.last else { return Ok(()) };
     extend_to.map_or(Ok(()), |len| job.file.extend_to(len))?;
     // Files with attributes that may be refused, or a time that may be clamped, never come here: that would have to be told.

@@ -37,6 +37,9 @@ use written::Written;
 pub(crate) use finish::TreeComplete;
 pub(crate) use lower::{Lower, Lowers};
 
+/// Threads with which files are filled by the applier's own: it, one that decodes and one that hashes are at work already.
+const FILLED_HERE: usize = 3;
+
 /// What the tree is that is written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ground {
@@ -86,7 +89,7 @@ pub(crate) struct Applier {
     open: Option<OpenFile>,
     /// What fills files beside this thread; none where this one does it.
     fillers: Option<Fillers>,
-    /// The bytes that are being parsed, to be shared with the fillers.
+    /// The bytes that are being parsed, to be shared until they are written.
     piece: Option<Arc<Buffer>>,
 }
 
@@ -180,22 +183,20 @@ impl Applier {
         self.file_bytes = 0;
         self.written = Written::new();
         self.open = None;
-        let beside = threads.get().saturating_sub(1);
+        let beside = threads.get().saturating_sub(FILLED_HERE);
         self.fillers = (beside > 0).then(|| Fillers::start(beside)).transpose()?;
         Ok(())
     }
 
     /// Says which bytes are parsed next: what [`data`](Sink::data) gets is a part of them.
     pub(crate) fn begin_piece(&mut self, piece: &Arc<Buffer>) {
-        if self.fillers.is_some() {
-            self.piece = Some(Arc::clone(piece));
-        }
+        self.piece = Some(Arc::clone(piece));
     }
 
     /// Says that these bytes are parsed. The parts of files that are among them are on their way to be written.
     pub(crate) fn end_piece(&mut self) -> Result<(), Error> {
         self.piece = None;
-        if let Some(job) = self.open.as_mut().and_then(OpenFile::take_parts_of_piece) {
+        if let Some(job) = self.open.as_mut().and_then(OpenFile::take_parts) {
             self.fillers.as_mut().ok_or_else(gone)?.push(job)?;
         }
         self.fillers.as_mut().map_or(Ok(()), Fillers::flush)

@@ -9,6 +9,7 @@ mod expect;
 mod filler;
 mod frame;
 mod gzip;
+mod hashing;
 mod magic;
 mod output;
 mod pipeline;

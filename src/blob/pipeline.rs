@@ -1,16 +1,18 @@
 //! Drives one blob from the caller's `Read` to the caller's sink: [`drive`], on one thread or on several, with the same result.
 //!
-//! With more than one, a thread reads and decodes ahead, another hashes, and the sink runs on the caller's: they share buffers, which
-//! are used again. Both shapes use the same producer, so pieces, order and errors are the same.
+//! With more than one, a thread reads and decodes ahead, and the sink runs on the caller's: they share buffers, which are used again. Two
+//! hash whenever they would have to wait for each other, so that no third takes a processor from the decoder; with more threads one hashes
+//! all the time. Every shape uses the same producer, so pieces, order and errors are the same.
 
 use std::io::Read;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread;
 
-use super::digests::{Digested, Digests};
+use super::digests::Digested;
 use super::filler::Filler;
+use super::hashing::{Hashed, Hashing};
 use super::pool::{Buffer, Pool};
 use super::reader::{BlobStream, BlobSummary, LayerProof, PIECE};
 use super::stop::Stop;
@@ -41,7 +43,7 @@ type Driven = (LayerProof, BlobSummary, Vec<Event>);
 /// Reads `source` to its end, decodes it through `stream`, and gives `sink` the decoded bytes, in pieces of 256 KiB at most.
 ///
 /// The pieces do not depend on how much each `read` gives. With two threads or more, reading and decoding run ahead on a thread of
-/// their own, and hashing on another; both are joined before the return: a `read` that blocks delays even the sink's error.
+/// their own, with three or more hashing on another; all are joined before the return: a `read` that blocks delays even the sink's error.
 ///
 /// # Errors
 /// The first of: an error of `source`, of `stream`, of `sink` (which gets all that was decoded before an error), of `stop`.
@@ -55,66 +57,88 @@ pub(crate) fn drive<R: Read + Send>(
     stop: &Stop<'_>,
     sink: Sink<'_>,
 ) -> Result<Driven, Error> {
-    let mut producer = Producer::new(source, stream, stop);
-    if threads.get() == 1 {
-        let digests = inline(&mut producer, stop, sink)?;
-        return producer.finish(digests.finish());
-    }
-    ahead(producer, stop, sink)
+    let hashing = Hashing::new(stream.digests());
+    let producer = Producer::new(source, stream, &hashing, stop);
+    let ended = match threads.get() {
+        1 => inline(producer, stop, sink),
+        2 => ahead(producer, Hasher::Whoever, stop, sink),
+        _ => ahead(producer, Hasher::Own, stop, sink),
+    }?;
+    ended.finish(hashing.finish())
 }
 
-fn inline<R: Read>(producer: &mut Producer<'_, R>, stop: &Stop<'_>, sink: Sink<'_>) -> Result<Digests, Error> {
-    let mut digests = producer.stream.digests();
-    while let Some(piece) = producer.next(&mut |hashed| hashed.update(&mut digests))? {
+/// Who hashes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hasher {
+    /// Whoever waits for another.
+    Whoever,
+    /// A thread of its own, too.
+    Own,
+}
+
+fn inline<R: Read>(mut producer: Producer<'_, R>, stop: &Stop<'_>, sink: Sink<'_>) -> Result<Ended, Error> {
+    while let Some(piece) = producer.next()? {
+        while producer.hashing.one() {}
         stop.check()?;
         sink(&piece.buffer, piece.counts)?;
     }
-    Ok(digests)
+    Ok(producer.end())
 }
 
-fn ahead<R: Read + Send>(producer: Producer<'_, R>, stop: &Stop<'_>, sink: Sink<'_>) -> Result<Driven, Error> {
+fn ahead<R: Read + Send>(producer: Producer<'_, R>, hasher: Hasher, stop: &Stop<'_>, sink: Sink<'_>) -> Result<Ended, Error> {
+    let hashing = producer.hashing;
     thread::scope(|scope| {
         let (to_sink, pieces) = sync_channel(DECODED);
-        let (to_hash, hashed) = sync_channel(DECODED);
-        let digests = producer.stream.digests();
         let start = |error| Error::io("starting a thread", &error);
         let named = || thread::Builder::new().name("safe-layers".into());
-        let hasher = named().spawn_scoped(scope, move || hash(digests, hashed)).map_err(start)?;
-        let decoder = named().spawn_scoped(scope, move || produce(producer, &to_hash, &to_sink)).map_err(start)?;
-        // Takes its end along: once it returns or unwinds, the decoder cannot wait for it.
-        let consumed = consume(pieces, stop, sink);
+        let decoder = named().spawn_scoped(scope, move || produce(producer, &to_sink)).map_err(start)?;
+        if hasher == Hasher::Own {
+            // Where none can be started, whoever waits hashes.
+            drop(named().spawn_scoped(scope, || hashing.all()));
+        }
+        // Takes its end along: once it returns or unwinds, the decoder cannot wait for it, and ends.
+        let consumed = consume(pieces, hashing, stop, sink);
         let produced = decoder.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        let digested = hasher.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        consumed.and(produced)?.finish(digested)
+        consumed.and(produced)
     })
 }
 
 /// The decoder's thread: gives every piece to the hash and to the sink.
-fn produce<'a, R: Read>(
-    mut producer: Producer<'a, R>,
-    to_hash: &SyncSender<Hashed>,
-    to_sink: &SyncSender<Piece>,
-) -> Result<Producer<'a, R>, Error> {
-    // The hash ends only after this does.
-    while let Some(piece) = producer.next(&mut |hashed| to_hash.send(hashed).unwrap_or_default())? {
+fn produce<R: Read>(mut producer: Producer<'_, R>, to_sink: &SyncSender<Piece>) -> Result<Ended, Error> {
+    // However this ends, whoever hashes all the time must too.
+    let _complete = Complete(producer.hashing);
+    while let Some(piece) = producer.next()? {
         // The sink's side has its own error where it is gone; this one is never seen.
         to_sink.send(piece).map_err(|_| Error::new(ErrorKind::Cancelled, "the sink has stopped"))?;
     }
-    Ok(producer)
+    while producer.hashing.one() {}
+    Ok(producer.end())
 }
 
-/// The hash's thread.
-fn hash(mut digests: Digests, hashed: Receiver<Hashed>) -> Digested {
-    hashed.into_iter().for_each(|hashed| hashed.update(&mut digests));
-    digests.finish()
+/// Says at its end that nothing more is to be hashed.
+struct Complete<'a>(&'a Hashing);
+
+impl Drop for Complete<'_> {
+    fn drop(&mut self) {
+        self.0.complete();
+    }
 }
 
-/// The sink's side: ends with the sink's error, or when the decoder is done, for whatever reason.
-fn consume(pieces: Receiver<Piece>, stop: &Stop<'_>, sink: Sink<'_>) -> Result<(), Error> {
-    pieces.into_iter().try_for_each(|piece| {
+/// The sink's side: ends with the sink's error, or when the decoder is done, for whatever reason. Hashes while there is no piece.
+fn consume(pieces: Receiver<Piece>, hashing: &Hashing, stop: &Stop<'_>, sink: Sink<'_>) -> Result<(), Error> {
+    loop {
+        let piece = match pieces.try_recv() {
+            Ok(piece) => piece,
+            Err(TryRecvError::Disconnected) => return Ok(()),
+            Err(TryRecvError::Empty) if hashing.one_if_nobody_does() => continue,
+            Err(TryRecvError::Empty) => match pieces.recv() {
+                Ok(piece) => piece,
+                Err(_) => return Ok(()),
+            },
+        };
         stop.check()?;
-        sink(&piece.buffer, piece.counts)
-    })
+        sink(&piece.buffer, piece.counts)?;
+    }
 }
 
 /// Decoded bytes, and how far the blob is at their end.
@@ -124,19 +148,16 @@ struct Piece {
     counts: Counts,
 }
 
-/// Bytes for the hash.
-#[derive(Debug)]
-enum Hashed {
-    Stored(Arc<Buffer>),
-    Decoded(Arc<Buffer>),
+/// A blob that was read and decoded to its end.
+struct Ended {
+    stream: BlobStream,
 }
 
-impl Hashed {
-    fn update(self, digests: &mut Digests) {
-        match self {
-            Self::Stored(buffer) => digests.stored(buffer.filled()),
-            Self::Decoded(buffer) => digests.decoded(buffer.filled()),
-        }
+impl Ended {
+    fn finish(mut self, digested: Digested) -> Result<Driven, Error> {
+        let events = self.stream.take_events();
+        let (proof, summary) = self.stream.finish(digested)?;
+        Ok((proof, summary, events))
     }
 }
 
@@ -144,6 +165,7 @@ impl Hashed {
 struct Producer<'a, R> {
     source: Source<R>,
     stream: BlobStream,
+    hashing: &'a Hashing,
     stop: Stop<'a>,
     stored: Pool,
     decoded: Pool,
@@ -160,25 +182,26 @@ enum Source<R> {
 }
 
 impl<'a, R: Read> Producer<'a, R> {
-    fn new(source: R, stream: BlobStream, stop: &Stop<'a>) -> Self {
+    fn new(source: R, stream: BlobStream, hashing: &'a Hashing, stop: &Stop<'a>) -> Self {
         let (stored, decoded) = (Pool::new(STORED, PIECE), Pool::new(DECODED, PIECE));
-        Self { source: Source::Open(Filler::new(source)), stream, stop: *stop, stored, decoded, input: None, from: 0, failure: None }
+        let source = Source::Open(Filler::new(source));
+        Self { source, stream, hashing, stop: *stop, stored, decoded, input: None, from: 0, failure: None }
     }
 
-    /// Gives the next piece, and to `hash` all that is read and decoded for it; none at the end. Only the last piece, and one before
+    /// Gives the next piece, and to the hash all that is read and decoded for it; none at the end. Only the last piece, and one before
     /// an error, is not full.
-    fn next(&mut self, hash: &mut dyn FnMut(Hashed)) -> Result<Option<Piece>, Error> {
+    fn next(&mut self) -> Result<Option<Piece>, Error> {
         if let Some(error) = self.failure.take() {
             return Err(error);
         }
-        let mut piece = self.decoded.take();
-        let result = self.fill(&mut piece, hash);
+        let mut piece = self.decoded.take(|| self.hashing.one());
+        let result = self.fill(&mut piece);
         let counts = Counts { blob_bytes: self.stream.stored_bytes(), decoded_bytes: self.stream.decoded_bytes() };
         let buffer = Arc::new(piece);
         match result {
-            Ok(HashedAs::Stored) => hash(Hashed::Stored(Arc::clone(&buffer))),
+            Ok(HashedAs::Stored) => self.hashing.push(Hashed::Stored(Arc::clone(&buffer))),
             Ok(HashedAs::Decoded) if self.stream.hashes_once() => {}
-            Ok(HashedAs::Decoded) => hash(Hashed::Decoded(Arc::clone(&buffer))),
+            Ok(HashedAs::Decoded) => self.hashing.push(Hashed::Decoded(Arc::clone(&buffer))),
             // What was hashed does not count any more.
             Err(error) if !buffer.filled().is_empty() => self.failure = Some(error),
             Err(error) => return Err(error),
@@ -186,7 +209,7 @@ impl<'a, R: Read> Producer<'a, R> {
         Ok((!buffer.filled().is_empty()).then_some(Piece { buffer, counts }))
     }
 
-    fn fill(&mut self, piece: &mut Buffer, hash: &mut dyn FnMut(Hashed)) -> Result<HashedAs, Error> {
+    fn fill(&mut self, piece: &mut Buffer) -> Result<HashedAs, Error> {
         if self.input.is_none() && self.stream.passes() && self.read_plain(piece)? > 0 {
             return Ok(HashedAs::Stored);
         }
@@ -200,14 +223,14 @@ impl<'a, R: Read> Producer<'a, R> {
                 }
                 decoded?
             } else if let Source::Open(source) = &mut self.source {
-                let mut input = self.stored.take();
+                let mut input = self.stored.take(|| self.hashing.one());
                 let read = source.fill(input.room(), &|| self.stop.check())?;
                 input.advance(read);
                 if read == 0 {
                     self.source = Source::AtEnd;
                 } else {
                     let input = Arc::new(input);
-                    hash(Hashed::Stored(Arc::clone(&input)));
+                    self.hashing.push(Hashed::Stored(Arc::clone(&input)));
                     (self.input, self.from) = (Some(input), 0);
                 }
                 0
@@ -236,10 +259,8 @@ impl<'a, R: Read> Producer<'a, R> {
         Ok(passed)
     }
 
-    fn finish(mut self, digested: Digested) -> Result<Driven, Error> {
-        let events = self.stream.take_events();
-        let (proof, summary) = self.stream.finish(digested)?;
-        Ok((proof, summary, events))
+    fn end(self) -> Ended {
+        Ended { stream: self.stream }
     }
 }
 

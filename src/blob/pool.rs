@@ -60,15 +60,19 @@ impl Pool {
         Self { home: Arc::default(), size, unmade: count }
     }
 
-    /// Gives an empty buffer; waits until one is free.
-    pub(super) fn take(&mut self) -> Buffer {
-        let back = self.home.free().pop();
-        let bytes = match (back, self.unmade) {
-            (Some(bytes), _) => bytes,
-            (None, 0) => self.home.wait(),
-            (None, unmade) => {
-                self.unmade = unmade.saturating_sub(1);
-                vec![0; self.size]
+    /// Gives an empty buffer. While none is free `work` is done, which says whether there was any; then one is waited for.
+    pub(super) fn take(&mut self, work: impl Fn() -> bool) -> Buffer {
+        let bytes = loop {
+            let free = self.home.free().pop();
+            if let Some(bytes) = free {
+                break bytes;
+            }
+            if let Some(unmade) = self.unmade.checked_sub(1) {
+                self.unmade = unmade;
+                break vec![0; self.size];
+            }
+            if !work() {
+                break self.home.wait();
             }
         };
         Buffer { bytes, len: 0, home: Arc::clone(&self.home) }
@@ -129,7 +133,7 @@ mod tests {
     #[test]
     fn a_buffer_comes_back_when_its_last_holder_drops_it() {
         let mut pool = Pool::new(1, 4);
-        let mut buffer = pool.take();
+        let mut buffer = pool.take(|| false);
         buffer.room().copy_from_slice(b"abcd");
         buffer.advance(3);
         let buffer = Arc::new(buffer);
@@ -138,13 +142,13 @@ mod tests {
         assert_eq!(part.bytes(), b"bc");
         assert!(pool.home.free().is_empty());
         drop(part);
-        assert_eq!(pool.take().filled(), b"");
+        assert_eq!(pool.take(|| false).filled(), b"");
     }
 
     #[test]
     fn what_lies_elsewhere_or_beyond_what_is_filled_is_copied() {
         let mut pool = Pool::new(1, 8);
-        let mut buffer = pool.take();
+        let mut buffer = pool.take(|| false);
         buffer.advance(4);
         let buffer = Arc::new(buffer);
         let shared = |bytes: &[u8]| matches!(buffer.share(bytes), Part::Shared { .. });
