@@ -21,7 +21,7 @@ const MOST_TOLD: usize = 8;
 ///
 /// An image is accepted where at least one signature that the layout holds for its manifest, or for an index that led to the manifest,
 /// is by this key over a payload that names that very digest. Certificates, transparency logs, times and bundles are not looked at:
-/// whoever has the key decides, and a signature counts for ever.
+/// whoever has the key decides, and a signature counts for ever. cosign 3 makes a bundle unless it is given `--new-bundle-format=false`.
 ///
 /// A signature says **which bytes**, not **which name**: an old image that was once signed, or another one by the same key, is as good.
 /// [`expect_reference`](Self::expect_reference) narrows that to one repository; a [pin](super::Choice::and_verified_by) to one image.

@@ -189,11 +189,16 @@ fn no_more_is_looked_at_than_the_limits_allow() {
             entry["annotations"] = json!({ REF_NAME: format!("sha256-{}.sig", hex(pin)) });
             index["manifests"].as_array_mut().unwrap().push(entry);
         }
-        archive(&stored.with("index.json", Node::File(index.to_string().into_bytes()))).unwrap().image(&choice())
+        stored.with("index.json", Node::File(index.to_string().into_bytes()))
     };
     let last = MAX_ATTACHED_MANIFESTS + 1;
-    refused(with_manifests(MAX_ATTACHED_MANIFESTS), ErrorKind::SignatureInvalid, "index.json → manifests[0]");
-    refused(with_manifests(last), ErrorKind::LimitExceeded, &format!("index.json → manifests[{last}]"));
+    let judged = |stored: &Stored| archive(stored).unwrap().image(&choice());
+    refused(judged(&with_manifests(MAX_ATTACHED_MANIFESTS)), ErrorKind::SignatureInvalid, "index.json → manifests[0]");
+    refused(judged(&with_manifests(last)), ErrorKind::LimitExceeded, &format!("index.json → manifests[{last}]"));
+    // Nor by a verifier that goes on: the error is the last thing there is.
+    let told = attached_to(&with_manifests(last + 9));
+    assert_eq!(u64::try_from(told.len()).unwrap(), last);
+    assert!(told.last().unwrap().starts_with("LimitExceeded: over the limit attached_manifests = 256"), "{told:?}");
 
     let with_layers = |count: u64| {
         let mut stored = small().oci();
