@@ -64,6 +64,19 @@ impl Error {
         error
     }
 
+    /// Makes the error of a verifier that refuses an image ([`image::Verifier`](crate::image::Verifier)): an
+    /// [`ErrorKind::SignatureInvalid`]. `detail` says what was found; where is added.
+    ///
+    /// ```
+    /// use safe_layers::{Error, ErrorKind};
+    /// assert_eq!(Error::signature_invalid("the manifest is revoked").kind(), ErrorKind::SignatureInvalid);
+    /// ```
+    #[cfg(feature = "image")]
+    #[must_use]
+    pub fn signature_invalid(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorKind::SignatureInvalid, detail)
+    }
+
     /// Makes an [`ErrorKind::Io`] from an error of the operating system or of the caller's reader.
     pub(crate) fn io(doing: &str, source: &std::io::Error) -> Self {
         let mut error = Self::new(ErrorKind::Io, format!("{doing}: {source}"));
@@ -211,7 +224,7 @@ impl fmt::Display for Inner {
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct LimitHit {
     /// The field of [`Limits`](crate::Limits), or one of an image's: `document_bytes`, `document_values`, `index_depth`,
-    /// `archive_members`, `archive_name_bytes`, `image_layers`.
+    /// `archive_members`, `archive_name_bytes`, `image_layers`, `attached_manifests`, `attached_layers`.
     pub name: &'static str,
     /// The value it was set to, in the field's unit.
     pub value: u64,

@@ -30,7 +30,7 @@
 //! extended attributes, capabilities, ACLs. Linux.
 //!
 //! # Out of scope
-//! Fetching anything; running anything; other archive formats; making archives; checking signatures.
+//! Fetching anything; running anything; other archive formats; making archives.
 //!
 //! # What is silent
 //! Nothing: whatever is skipped or changed is an [`Event`] in the [`LayerReport`], whatever is refused an [`Error`] with the
@@ -38,7 +38,8 @@
 //!
 //! # Features
 //! `serde`: reports, events and errors implement `Serialize`. `image`: container images on disk, checked link by link from one
-//! pinned digest down to each layer; their parser of JSON is `serde_json`. `fault-injection`: for tests of this crate alone.
+//! pinned digest down to each layer; their parser of JSON is `serde_json`. `cosign`: such images may be trusted by signatures of a key
+//! too; the cryptography is that of `p256`. `fault-injection`: for tests of this crate alone.
 //!
 //! This crate was not audited.
 

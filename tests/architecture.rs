@@ -48,6 +48,8 @@ const OUTSIDE: &[(&str, &[&str])] = &[
     ("flate2", &["blob/decode"]),
     ("zstd", &["blob/decode"]),
     ("serde_json", &["image/json.rs"]),
+    ("p256", &["image/cosign.rs"]),
+    ("base64ct", &["image/cosign.rs"]),
     ("rustix", &["root/", "root.rs"]),
     ("std::fs", &["root/", "root.rs"]),
     ("std::path", &["root/", "root.rs"]),

@@ -511,8 +511,7 @@ const LAYERS_SEEDS: Seeds = &[
     ("attributes", &[0, 5, 6, 0, 0x30, 0, 4, 1, 0x50, 0, 0, 2, 0x70]),
 ];
 
-/// `@` is a digest.
-/// Files of the image: 0 oci-layout, 1 index.json, 2 and 3 layers, 4 configuration, 5 manifest.
+/// Files of the image: 0 oci-layout, 1 index.json, 2 and 3 layers, 4 configuration, 5 manifest, 6 payload, 7 manifest of signatures.
 const IMAGE_SEEDS: Seeds = &[
     ("whole", &[]),
     ("no-marker", &[0, 1, 0]),
@@ -531,11 +530,18 @@ const IMAGE_SEEDS: Seeds = &[
     ("layer-cut", &[3, 7, 200]),
     ("layer-is-a-symlink", &[2, 2, 3]),
     ("layer-with-a-bit-changed", &[2, 28, 128]),
+    ("signatures-missing", &[7, 1, 0]),
+    ("signatures-are-a-symlink", &[7, 2, 5]),
+    ("signatures-are-the-manifest", &[7, 5, 5]),
+    ("payload-is-a-fifo", &[6, 3, 0]),
+    ("payload-cut", &[6, 7, 128]),
+    ("payload-is-the-configuration", &[6, 5, 4]),
     ("blobs-gone", &[0, 9, 0]),
     ("blobs-behind-a-symlink", &[0, 9, 1]),
     ("blobs-behind-a-fifo", &[0, 9, 2]),
 ];
 
+/// `@` is a digest.
 const MANIFEST_SEEDS: &[(&str, &str)] = &[
     ("index", r#"{"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"@","size":1}]}"#),
     (
@@ -572,6 +578,21 @@ const MANIFEST_SEEDS: &[(&str, &str)] = &[
     ("config-least", r#"{"os":"linux","architecture":"amd64","rootfs":{"type":"layers"}}"#),
     ("docker-archive", r#"[{"Config":"a.json","RepoTags":["a:b"],"Layers":["1/layer.tar","2/layer.tar"]},{"Config":"b","Layers":null}]"#),
     ("docker-archive-dotdot", r#"[{"Config":"../a.json","RepoTags":null,"Layers":[]}]"#),
+    (
+        "payload",
+        r#"{"critical":{"identity":{"docker-reference":"registry.test/a"},"image":{"docker-manifest-digest":"@"},
+"type":"cosign container image signature"},"optional":{"creator":"x","timestamp":1}}"#,
+    ),
+    (
+        "payload-key-twice",
+        r#"{"critical":{"identity":{"docker-reference":""},"image":{"docker-manifest-digest":"@","docker-manifest-digest":"@"},
+"type":"cosign container image signature"}}"#,
+    ),
+    (
+        "payload-with-more",
+        r#"{"critical":{"identity":{"docker-reference":"","x":1},"image":{"docker-manifest-digest":"@"},
+"type":"cosign container image signature"},"optional":null}"#,
+    ),
     ("two-forms", r#"{"schemaVersion":2,"manifests":[],"layers":[],"config":{"mediaType":"a/b","digest":"@","size":1}}"#),
     ("key-twice", r#"{"schemaVersion":2,"manifests":[],"x":{"a":1,"b":[{}],"\u0061":2}}"#),
     ("key-by-case", r#"{"schemaVersion":2,"manifests":[],"Layers":[]}"#),

@@ -6,6 +6,11 @@ use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
 
+use base64ct::{Base64, Encoding as _};
+use p256::ecdsa::signature::Signer as _;
+use p256::ecdsa::{DerSignature, SigningKey};
+use p256::pkcs8::{EncodePublicKey as _, LineEnding};
+use safe_layers::image::SimpleSigning;
 use serde_json::{Value, json};
 
 #[allow(dead_code, reason = "its main is not called here")]
@@ -264,25 +269,24 @@ fn in_overlay_form_each_layer_has_a_directory_and_the_report_names_them() {
     assert!(text.contains("lowerdir="), "{text}");
 }
 
+/// Puts a blob into the layout and gives its descriptor.
+fn stored(place: &Place, bytes: &[u8], media_type: &str) -> Value {
+    let mut hasher = safe_layers::Hasher::new(safe_layers::Algorithm::Sha256);
+    hasher.update(bytes);
+    let digest = hasher.finish().to_string();
+    fs::write(place.path(&format!("layout/blobs/sha256/{}", digest.split_once(':').unwrap().1)), bytes).unwrap();
+    json!({ "mediaType": media_type, "digest": digest, "size": bytes.len() })
+}
+
 /// Writes the shipped layer as an OCI layout and gives the digest of its manifest.
 fn layout(place: &Place) -> String {
-    let blob = |bytes: &[u8]| {
-        let mut hasher = safe_layers::Hasher::new(safe_layers::Algorithm::Sha256);
-        hasher.update(bytes);
-        let digest = hasher.finish().to_string();
-        fs::write(place.path(&format!("layout/blobs/sha256/{}", digest.split_once(':').unwrap().1)), bytes).unwrap();
-        json!({ "digest": digest, "size": bytes.len() })
-    };
-    let described = |mut descriptor: Value, kind: &str| {
-        descriptor["mediaType"] = json!(format!("application/vnd.oci.image.{kind}"));
-        descriptor
-    };
+    let described = |bytes: &[u8], kind: &str| stored(place, bytes, &format!("application/vnd.oci.image.{kind}"));
     fs::create_dir_all(place.path("layout/blobs/sha256")).unwrap();
     let config = json!({ "os": "linux", "architecture": "amd64", "rootfs": { "type": "layers", "diff_ids": [hello::DIFF_ID] } });
-    let config = described(blob(config.to_string().as_bytes()), "config.v1+json");
-    let layers = [described(blob(hello::LAYER), "layer.v1.tar+gzip")];
+    let config = described(config.to_string().as_bytes(), "config.v1+json");
+    let layers = [described(hello::LAYER, "layer.v1.tar+gzip")];
     let manifest = json!({ "schemaVersion": 2, "config": config, "layers": layers });
-    let manifest = described(blob(manifest.to_string().as_bytes()), "manifest.v1+json");
+    let manifest = described(manifest.to_string().as_bytes(), "manifest.v1+json");
     let mut named = manifest.clone();
     named["annotations"] = json!({ "org.opencontainers.image.ref.name": "hello" });
     fs::write(place.path("layout/index.json"), json!({ "schemaVersion": 2, "manifests": [named] }).to_string()).unwrap();
@@ -306,6 +310,52 @@ fn an_image_is_unpacked_by_its_name_or_its_pin_and_the_report_says_what_it_was()
     let form = place.run(&[&named, "--unverified", "--platform=linux/amd64", "--form=overlay-user", "--json"], &[], "stack");
     assert_eq!(form.json()["form"], json!("user"));
     assert_eq!(place.names(), ["layer.tar.gz", "layout", "named", "pinned", "stack"]);
+}
+
+/// Attaches a signature by a key to the layout, whose public part is put beside it.
+fn sign(place: &Place, digest: &str, secret: u8, file: &str) {
+    let key = SigningKey::from_slice(&[secret; 32]).unwrap();
+    fs::write(place.path(file), key.verifying_key().to_public_key_pem(LineEnding::LF).unwrap()).unwrap();
+    let critical = json!({ "identity": { "docker-reference": "registry.test/hello" }, "image": { "docker-manifest-digest": digest },
+        "type": "cosign container image signature" });
+    let payload = json!({ "critical": critical, "optional": null }).to_string();
+    let signature: DerSignature = key.sign(payload.as_bytes());
+    let mut layer = stored(place, payload.as_bytes(), SimpleSigning::MEDIA_TYPE);
+    layer["annotations"] = json!({ "dev.cosignproject.cosign/signature": Base64::encode_string(signature.as_bytes()) });
+    let config = stored(place, b"{}", "application/vnd.oci.image.config.v1+json");
+    let manifest = json!({ "schemaVersion": 2, "config": config, "layers": [layer] }).to_string();
+    let mut named = stored(place, manifest.as_bytes(), "application/vnd.oci.image.manifest.v1+json");
+    named["annotations"] = json!({ "org.opencontainers.image.ref.name": format!("{}.sig", digest.replace(':', "-")) });
+    let index = place.path("layout/index.json");
+    let mut value: Value = serde_json::from_slice(&fs::read(&index).unwrap()).unwrap();
+    value["manifests"].as_array_mut().unwrap().push(named);
+    fs::write(index, value.to_string()).unwrap();
+}
+
+#[test]
+fn an_image_is_unpacked_where_a_signature_by_the_key_is_over_it() {
+    let place = Place::new();
+    let pin = layout(&place);
+    sign(&place, &pin, 7, "mine.pem");
+    let image = format!("--image={}", place.path("layout"));
+    let key = |name: &str| format!("--key={}", place.path(name));
+    let signed = place.run(&[&image, &key("mine.pem"), "--platform=linux/amd64", "--json"], &[], "signed").json();
+    assert_eq!((&signed["image"]["signed"], &signed["image"]["pinned"]), (&json!(pin), &Value::Null));
+    let both = place.run(&[&image, &key("mine.pem"), &format!("--pin={pin}"), "--platform=linux/amd64"], &[], "both");
+    assert!(both.status == 0 && both.out.contains("pinned as"), "{}{}", both.out, both.err);
+    let text = place.run(&[&image, &key("mine.pem"), "--platform=linux/amd64"], &[], "text");
+    assert!(text.status == 0 && text.out.contains("signed by the key"), "{}{}", text.out, text.err);
+
+    let other = SigningKey::from_slice(&[8; 32]).unwrap().verifying_key().to_public_key_pem(LineEnding::LF).unwrap();
+    fs::write(place.path("other.pem"), other).unwrap();
+    let ran = place.run(&[&image, &key("other.pem"), "--platform=linux/amd64", "--json"], &[], "dest");
+    assert_eq!((ran.status, &ran.json()["error"]["kind"]), (1, &json!("SignatureInvalid")));
+    fs::write(place.path("none.pem"), "no key").unwrap();
+    place.run(&[&image, &key("none.pem")], &[], "dest").usage();
+    place.run(&[&image, &key("mine.pem"), "--unverified"], &[], "dest").usage();
+    let missing = place.run(&[&image, "--key=/nonexistent/key", "--json"], &[], "dest");
+    assert_eq!((missing.status, &missing.json()["error"]["errno"]), (1, &json!(2)));
+    assert!(!fs::exists(place.path("dest")).unwrap());
 }
 
 #[test]

@@ -15,7 +15,7 @@ pub(crate) const HELP: &str = "\
 Unpacks container layers that nobody trusts, in order, into one root filesystem.
 
 Usage: unpack [OPTION]... LAYER... DEST
-       unpack [OPTION]... --image PATH[:NAME] (--pin DIGEST | --unverified) DEST
+       unpack [OPTION]... --image PATH[:NAME] (--pin DIGEST | --key FILE | --unverified) DEST
        unpack                             unpacks a small layer that ships with the program
 
 LAYER is a tar archive, plain, gzip or zstd; `-` is standard input. DEST must not exist: it appears
@@ -27,6 +27,8 @@ a tar, or a docker-archive; NAME is what the image is called in it.
   --diff-id DIGEST                     claims the digest of the n-th layer's uncompressed bytes
   --media-type TYPE                    claims the media type of the n-th layer
   --pin DIGEST                         of the image's manifest, or of an index above it; of a docker-archive the image's id
+  --key FILE                           public key in PEM, of which a signature by cosign must be over the image's manifest, or over an
+                                       index above it; which of the signed images it is, is said by a --pin as well, or by PATH alone
   --platform OS/ARCH[/VARIANT]         which image of an index (default: of this machine)
   --archive-digest DIGEST              of the whole archive that PATH is, checked first; enough without --pin
   --form merged|overlay-trusted|overlay-user

@@ -1,10 +1,11 @@
 //! An image on disk in the place of LAYERs: its options, how it is opened, and what is told of it.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 
 use cap_std::ambient_authority;
-use safe_layers::image::{Anchor, Choice, Image, Layout, NoticeReason, Platform};
+use safe_layers::image::{Anchor, Choice, CosignKey, Image, Layout, NoticeReason, Platform};
 use safe_layers::{Digest, Root};
 use serde_json::{Value, json};
 
@@ -19,6 +20,7 @@ pub(crate) struct ImageOptions {
     pin: Option<Digest>,
     platform: Option<Platform>,
     archive_digest: Option<Digest>,
+    key: Option<PathBuf>,
 }
 
 /// Whether `--unverified` was said.
@@ -34,6 +36,7 @@ pub(crate) struct ImageRequest {
     path: PathBuf,
     choice: Choice,
     archive_digest: Option<Digest>,
+    key: Option<PathBuf>,
 }
 
 /// What is told of an image beside its layers.
@@ -49,13 +52,14 @@ pub(crate) struct Summary {
 impl ImageOptions {
     /// Whether an option is one of these.
     pub(crate) fn have(name: &str) -> bool {
-        matches!(name, "--image" | "--pin" | "--platform" | "--archive-digest")
+        matches!(name, "--image" | "--pin" | "--platform" | "--archive-digest" | "--key")
     }
 
     pub(crate) fn set(&mut self, name: &str, value: String) -> Result<(), Failure> {
         match name {
             "--image" => self.image = Some(value),
             "--pin" => self.pin = Some(digest(&value)?),
+            "--key" => self.key = Some(value.into()),
             "--archive-digest" => self.archive_digest = Some(digest(&value)?),
             _ => self.platform = Some(Platform::parse(&value).or_else(|error| usage(error.to_string()))?),
         }
@@ -65,20 +69,23 @@ impl ImageOptions {
     /// Gives the image that is asked for, if one is. That nothing is pinned has to be said.
     pub(crate) fn request(self, waiver: Waiver) -> Result<Option<ImageRequest>, Failure> {
         let Some(image) = self.image else {
-            return match (self.pin, self.platform, self.archive_digest) {
-                (None, None, None) => Ok(None),
-                _ => usage("--pin, --platform and --archive-digest say which image: they need --image"),
+            return match (self.pin, self.platform, self.archive_digest, self.key) {
+                (None, None, None, None) => Ok(None),
+                _ => usage("--pin, --key, --platform and --archive-digest say which image: they need --image"),
             };
         };
         let mut choice = match (self.pin, self.archive_digest, waiver) {
             (Some(_), _, Waiver::Said) => return usage("--unverified says that nothing is pinned, but a digest is"),
+            (_, _, Waiver::Said) if self.key.is_some() => return usage("--unverified says that nothing is checked, but a --key is given"),
             (Some(pin), _, Waiver::NotSaid) => Choice::pinned(pin),
             (None, Some(_), _) => Choice::pinned_archive(),
             (None, None, Waiver::Said) => Choice::dangerous_unpinned(),
+            // With the key alone: `open` adds it.
+            (None, None, Waiver::NotSaid) if self.key.is_some() => Choice::dangerous_unpinned(),
             (None, None, Waiver::NotSaid) => {
                 return usage(
-                    "nothing is pinned: give --pin (the digest of the manifest or of its index; in a docker-archive the image's id) or \
-                     --archive-digest, or say --unverified to unpack whatever whoever wrote the image chose",
+                    "nothing is pinned: give --pin (the digest of the manifest or of its index; in a docker-archive the image's id), \
+                     --key or --archive-digest, or say --unverified to unpack whatever whoever wrote the image chose",
                 );
             }
         };
@@ -89,7 +96,7 @@ impl ImageOptions {
         if let Some(platform) = self.platform {
             choice = choice.platform(platform);
         }
-        Ok(Some(ImageRequest { path: path.into(), choice, archive_digest: self.archive_digest }))
+        Ok(Some(ImageRequest { path: path.into(), choice, archive_digest: self.archive_digest, key: self.key }))
     }
 }
 
@@ -102,7 +109,21 @@ pub(crate) fn open(request: &ImageRequest) -> Result<Image, Failure> {
         (false, None) => Layout::open_archive(File::open(&request.path).map_err(failed)?)?,
         (false, Some(pin)) => Layout::open_pinned_archive(File::open(&request.path).map_err(failed)?, pin)?,
     };
-    Ok(layout.image(&request.choice)?)
+    let choice = match &request.key {
+        None => request.choice.clone(),
+        Some(key) => request.choice.clone().and_verified_by(read_key(key)?),
+    };
+    Ok(layout.image(&choice)?)
+}
+
+/// Most bytes of a file with a key: a public key over P-256 has some 180.
+const MOST_KEY_BYTES: u64 = 64 << 10;
+
+fn read_key(path: &Path) -> Result<CosignKey, Failure> {
+    let mut pem = String::new();
+    let read = File::open(path).and_then(|file| file.take(MOST_KEY_BYTES).read_to_string(&mut pem));
+    read.map_err(|error| Failure::Open { layer: None, file: path.into(), error, partially_applied: false })?;
+    CosignKey::from_pem(&pem).or_else(|error| usage(format!("--key: {}", error.detail())))
 }
 
 impl Summary {
@@ -122,7 +143,7 @@ impl Summary {
         let notices = self.notices.iter().map(|(reason, path)| json!({ "reason": format!("{reason:?}"), "descriptor": path }));
         json!({
             "manifest_digest": text(self.manifest), "config_digest": text(self.config), "chain_id": text(self.chain_id),
-            "platform": self.platform.to_string(), "pinned": text(self.pinned()), "notices": notices.collect::<Vec<_>>(),
+            "platform": self.platform.to_string(), "pinned": text(self.pinned()), "signed": text(self.signed()), "notices": notices.collect::<Vec<_>>(),
         })
     }
 
@@ -131,6 +152,7 @@ impl Summary {
         text.push_str(&match self.anchor {
             Anchor::Digest(digest) => format!("pinned as {digest}\n"),
             Anchor::Archive(digest) => format!("in the archive {digest}\n"),
+            Anchor::Verifier(_) => "signed by the key\n".to_owned(),
             _ => "not pinned: whoever wrote it chose what was unpacked\n".to_owned(),
         });
         for (name, digest) in [("manifest", self.manifest), ("config", self.config), ("chain_id", self.chain_id)] {
@@ -142,6 +164,14 @@ impl Summary {
             text.push_str(&format!("  {reason:?} {path}\n"));
         }
         text
+    }
+
+    /// What the key's signature is the one anchor of; with a pin or the archive's digest, both hold.
+    fn signed(&self) -> Option<Digest> {
+        match self.anchor {
+            Anchor::Verifier(digest) => Some(digest),
+            _ => None,
+        }
     }
 
     fn pinned(&self) -> Option<Digest> {
@@ -180,7 +210,7 @@ mod tests {
             ("a/b:latest", "a/b", Choice::pinned(pin).reference("latest")),
             ("a.tar:host:5000/name:tag", "a.tar", Choice::pinned(pin).reference("host:5000/name:tag")),
         ] {
-            let wanted = ImageRequest { path: path.into(), choice, archive_digest: None };
+            let wanted = ImageRequest { path: path.into(), choice, archive_digest: None, key: None };
             assert_eq!(request(&[("--image", image), ("--pin", DIGEST)], Waiver::NotSaid).unwrap(), Some(wanted));
         }
     }
@@ -192,6 +222,12 @@ mod tests {
         refused(&[("--image", "a"), ("--pin", "sha256:0")], Waiver::NotSaid, "BadDigest");
         refused(&[("--platform", "linux")], Waiver::Said, "os/architecture");
         refused(&[("--pin", DIGEST)], Waiver::NotSaid, "need --image");
+        refused(&[("--key", "k.pem")], Waiver::NotSaid, "need --image");
+        refused(&[("--image", "a"), ("--key", "k.pem")], Waiver::Said, "--unverified says that nothing is checked");
+        for pin in [None, Some(("--pin", DIGEST)), Some(("--archive-digest", DIGEST))] {
+            let options = [Some(("--image", "a")), Some(("--key", "k.pem")), pin].into_iter().flatten().collect::<Vec<_>>();
+            assert_eq!(request(&options, Waiver::NotSaid).unwrap().unwrap().key, Some("k.pem".into()));
+        }
         let choice = |options: &[(&str, &str)], waiver| request(options, waiver).unwrap().unwrap().choice;
         assert_eq!(choice(&[("--image", "a")], Waiver::Said), Choice::dangerous_unpinned());
         for waiver in [Waiver::Said, Waiver::NotSaid] {

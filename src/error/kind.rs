@@ -115,6 +115,7 @@ error_kinds! {
     BadDigest Corrupt "A digest is not `sha256:` or `sha512:` with lower-case hex of the right length.",
     AmbiguousManifest Hostile "A document can be read in two ways.",
     ManifestMalformed Corrupt "A document is not what its media type says.",
+    SignatureInvalid Mismatch "No signature that the caller trusts is over the image, or his verifier refused it.",
     ImageMissing Unsupported "No manifest of an index has the wanted name and platform.",
     BlobMissing Unsupported "A blob or a file that an image needs is not in it.",
     LayoutSymlink Hostile "A blob of an image layout is not a regular file.",

@@ -15,6 +15,7 @@ use super::document::Kept;
 use super::layout::{DOCKER_LIST, LayoutForm};
 use super::media::Form;
 use super::store::{self, Store};
+use super::trust::{Candidate, Trust};
 use super::verified::{ImageLayer, Parts, Source};
 use super::{DockerArchive, DockerImage, Document, Image, ImageConfig, Index, Manifest, Notice, Platform, shown};
 use crate::blob::Expect;
@@ -23,7 +24,7 @@ use crate::digest::Digest;
 use crate::error::{DescriptorPath, Error, ErrorKind};
 
 /// OCI image-spec `image-layout.md`, *index.json file*.
-const INDEX: &str = "index.json";
+pub(super) const INDEX: &str = "index.json";
 
 /// Most layers of an image: 1,024.
 ///
@@ -36,7 +37,7 @@ pub(super) fn follow(store: &Arc<Store>, form: LayoutForm, choice: &Choice) -> R
     if form == LayoutForm::DockerArchive {
         return docker(store, choice, anchor);
     }
-    let way = Way { store, choice, notices: Vec::new(), passed: Vec::new() };
+    let way = Way { store, choice, notices: Vec::new(), passed: Vec::new(), above: Vec::new() };
     let (Wanted::Digest(pin), None) = (choice.wanted, &choice.reference) else {
         return way.follow_index(required(store, INDEX)?, anchor);
     };
@@ -68,6 +69,8 @@ struct Way<'a> {
     notices: Vec<Notice>,
     /// What the descriptors on the way claim.
     passed: Vec<Digest>,
+    /// The indexes that something claims, outermost first.
+    above: Vec<Kept>,
 }
 
 impl Way<'_> {
@@ -83,7 +86,9 @@ impl Way<'_> {
                 Some(name) => index.select_named(name, &platform)?,
                 None => index.select(&platform)?,
             };
-            here = self.enter(next)?;
+            let below = self.enter(next)?;
+            let above = std::mem::replace(&mut here, below);
+            self.above.extend((above.document().path() != &DescriptorPath::document(INDEX)).then_some(above));
             if next.role() == Role::Manifest {
                 self.check_pin(next)?;
                 return self.image(here, anchor, Some(&platform));
@@ -108,6 +113,7 @@ impl Way<'_> {
     }
 
     fn image(mut self, manifest: Kept, anchor: Anchor, platform: Option<&Platform>) -> Result<Image, Error> {
+        let trust = Trust::in_manifest(anchor, self.choice, &Candidate::new(self.store, &manifest, &self.above)?)?;
         let parsed = Manifest::parse(&manifest.document())?;
         self.notices.extend_from_slice(parsed.notices());
         let config_bytes = self.store.document(parsed.config())?;
@@ -118,11 +124,12 @@ impl Way<'_> {
             ImageLayer::new(Arc::clone(self.store), claim, Source::Claimed(layer.clone()), layer.path().clone())
         };
         let layers = claims.into_iter().zip(parsed.layers()).map(layer).collect();
-        Ok(Image::new(Parts { anchor, manifest: Some(manifest), config_bytes, config, layers, notices: self.notices }))
+        Ok(Image::new(Parts { trust, manifest: Some(manifest), config_bytes, config, layers, notices: self.notices }))
     }
 }
 
 fn docker(store: &Arc<Store>, choice: &Choice, anchor: Anchor) -> Result<Image, Error> {
+    let trust = Trust::without_manifest(anchor, choice, &DescriptorPath::document(DOCKER_LIST))?;
     let list = DockerArchive::parse(&required(store, DOCKER_LIST)?.document())?;
     let called = |image: &&DockerImage| choice.reference.as_ref().is_none_or(|name| image.repo_tags().contains(name));
     let images: Vec<&DockerImage> = list.images().iter().filter(called).collect();
@@ -148,7 +155,7 @@ fn docker(store: &Arc<Store>, choice: &Choice, anchor: Anchor) -> Result<Image, 
         Ok(ImageLayer::new(Arc::clone(store), claim, Source::Member(stretch), at))
     });
     let layers = layers.collect::<Result<_, Error>>()?;
-    Ok(Image::new(Parts { anchor, manifest: None, config_bytes, config, layers, notices: Vec::new() }))
+    Ok(Image::new(Parts { trust, manifest: None, config_bytes, config, layers, notices: Vec::new() }))
 }
 
 /// Gives the first image whose configuration has the pinned digest.
@@ -205,7 +212,7 @@ fn check_platform(config: &ImageConfig, at: &DescriptorPath, platform: Option<&P
     }
 }
 
-fn required(store: &Store, name: &'static str) -> Result<Kept, Error> {
+pub(super) fn required(store: &Store, name: &'static str) -> Result<Kept, Error> {
     store
         .unclaimed(name)?
         .ok_or_else(|| Error::new(ErrorKind::BlobMissing, "it is not in the image").at_descriptor(&DescriptorPath::document(name)))

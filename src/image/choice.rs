@@ -1,6 +1,7 @@
 //! Which image of a layout is meant, and by what it is trusted: [`Choice`].
 
 use super::Platform;
+use super::trust::{Verifier, Verifiers};
 use crate::digest::Digest;
 
 /// Which image is meant, and what the chain of digests hangs from. That nothing is pinned has to be said.
@@ -18,6 +19,7 @@ pub struct Choice {
     pub(super) wanted: Wanted,
     pub(super) reference: Option<String>,
     pub(super) platform: Option<Platform>,
+    pub(super) verifiers: Verifiers,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +37,9 @@ pub enum Anchor {
     Digest(Digest),
     /// The digest of the whole archive, which the caller pinned.
     Archive(Digest),
+    /// The manifest of this digest, which the caller's verifier accepted, and nothing is pinned. What says which of the images that it
+    /// accepts this one is, is not trusted.
+    Verifier(Digest),
     /// Nothing: whoever wrote the image decides what is unpacked.
     Nothing,
 }
@@ -54,6 +59,25 @@ impl Choice {
     #[must_use]
     pub fn pinned_archive() -> Self {
         Self::new(Wanted::Archive)
+    }
+
+    /// Pins nothing and has `verifier` say whether the image that was found is to be trusted, by its manifest: a signature, as a rule.
+    ///
+    /// What it accepts becomes the [anchor](Anchor::Verifier). Who wrote `index.json` still says which of the images that it
+    /// accepts is meant by a [reference](Self::reference): an older one that was signed too, another one by the same signer. The
+    /// [platform](Self::platform) is checked again in the configuration, which hangs from the manifest. A docker-archive without a
+    /// layout has no manifest and is refused.
+    #[must_use]
+    pub fn verified_by(verifier: impl Verifier + 'static) -> Self {
+        Self::dangerous_unpinned().and_verified_by(verifier)
+    }
+
+    /// Has `verifier` asked too: it must accept the image, whatever is pinned, and so must each that was named before.
+    ///
+    /// To find what is attached to the image, `index.json` is then read, also where a pin makes that needless for the image itself.
+    #[must_use]
+    pub fn and_verified_by(self, verifier: impl Verifier + 'static) -> Self {
+        Self { verifiers: self.verifiers.and(verifier), ..self }
     }
 
     /// Pins nothing. Every digest is still checked, but whoever wrote `index.json` or `manifest.json` chose them all.
@@ -77,6 +101,6 @@ impl Choice {
     }
 
     fn new(wanted: Wanted) -> Self {
-        Self { wanted, reference: None, platform: None }
+        Self { wanted, reference: None, platform: None, verifiers: Verifiers::default() }
     }
 }

@@ -1,5 +1,6 @@
 //! The claim of one document about a blob: [`Descriptor`]. Syntactically right; proves nothing.
 
+use super::attached::{is_made_of_a_digest, signatures_tag, tag};
 use super::document::within_limit;
 use super::fields::Fields;
 use super::json::Value;
@@ -17,6 +18,10 @@ const IMAGE_NAME: &str = "io.containerd.image.name";
 /// BuildKit, for what is about an image and is none.
 const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
 const ATTESTATION: &str = "attestation-manifest";
+/// `cosign save`, for what each manifest of its layouts is; it has no names.
+const KIND: &str = "kind";
+const SIGNATURES: &str = "dev.cosignproject.cosign/sigs";
+const ATTESTATIONS: &str = "dev.cosignproject.cosign/atts";
 
 /// A claim about a blob: media type, digest, size (OCI image-spec `descriptor.md`). It proves nothing; [`verify`](Self::verify) does.
 ///
@@ -49,6 +54,14 @@ pub struct Descriptor {
 struct Names {
     reference: Option<String>,
     image: Option<String>,
+    kind: Option<Kind>,
+}
+
+/// What `cosign save` says that a manifest is, where it is no image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Signatures,
+    Attestations,
 }
 
 /// What a descriptor of an index leads to.
@@ -61,6 +74,8 @@ pub enum Role {
     Index,
     /// An attestation: provenance or bill of materials of an image (platform `unknown/unknown`, or BuildKit's annotation).
     Attestation,
+    /// What is attached to an image by its name, signatures as a rule: `sha256-<hex>.sig` and the like, or as `cosign save` marks it.
+    Attached,
     /// Another artifact, or a media type that is not known.
     Other,
 }
@@ -77,11 +92,17 @@ impl Descriptor {
             Some(name) if name.contains(char::is_control) => Err(fields.malformed(key, "holds a control character")),
             name => Ok(name.filter(|name| !name.is_empty()).map(|name| (*name).to_owned())),
         };
-        let names = Names { reference: name(REF_NAME)?, image: name(IMAGE_NAME)? };
+        let kind = match annotations.get(KIND) {
+            Some(&SIGNATURES) => Some(Kind::Signatures),
+            Some(&ATTESTATIONS) => Some(Kind::Attestations),
+            _ => None,
+        };
+        let names = Names { reference: name(REF_NAME)?, image: name(IMAGE_NAME)?, kind };
         let attests = annotations.get(REFERENCE_TYPE) == Some(&ATTESTATION) || platform.as_ref().is_some_and(Platform::is_unknown);
         let artifact = fields.media_type("artifactType")?;
         let role = match media::Form::of(&media_type) {
             _ if attests => Role::Attestation,
+            Some(_) if names.kind.is_some() || names.tags().any(is_made_of_a_digest) => Role::Attached,
             Some(media::Form::Index) if artifact.is_none() => Role::Index,
             // The artifact type of an ordinary image is the media type of its configuration.
             Some(media::Form::Manifest) if artifact.is_none_or(|artifact| media::Form::of(artifact) == Some(media::Form::Config)) => {
@@ -176,7 +197,23 @@ impl Descriptor {
         &self.at
     }
 
+    /// Whether it leads to signatures of what has this digest, by its name; or of the one image of the layout, as `cosign save` has it.
+    pub(super) fn holds_signatures_of(&self, digest: &Digest) -> bool {
+        self.names.kind == Some(Kind::Signatures) || self.is_tagged(&signatures_tag(digest))
+    }
+
+    /// Whether its tag, alone or after the name of a repository, is this one.
+    pub(super) fn is_tagged(&self, tag: &str) -> bool {
+        self.names.tags().any(|found| found == tag)
+    }
+
     pub(super) fn is_called(&self, name: &str) -> bool {
         self.ref_name() == Some(name) || self.image_name() == Some(name)
+    }
+}
+
+impl Names {
+    fn tags(&self) -> impl Iterator<Item = &str> {
+        self.reference.iter().chain(&self.image).map(|name| tag(name))
     }
 }

@@ -45,6 +45,11 @@ impl<'a> Fields<'a> {
         self.members.contains_key(key)
     }
 
+    /// The first member that is not among `known`, for objects that may have no others.
+    pub(super) fn unknown(&self, known: &[&str]) -> Option<&'a str> {
+        self.members.keys().map(String::as_str).find(|key| !known.contains(key))
+    }
+
     /// The value, `null` being none (OCI image-spec `config.md`, *Properties*: "equivalent to being absent").
     pub(super) fn get(&self, key: &str) -> Option<&'a Value> {
         self.members.get(key).filter(|value| **value != Value::Null)

@@ -66,6 +66,7 @@ impl Index {
             let skipped = match descriptor.role() {
                 Role::Manifest | Role::Index => None,
                 Role::Attestation => Some(NoticeReason::Attestation),
+                Role::Attached => Some(NoticeReason::Attached),
                 Role::Other => Some(NoticeReason::NotAnImage),
             };
             notices.extend(skipped.map(|reason| Notice::new(reason, descriptor.path())));
@@ -147,7 +148,7 @@ impl Index {
 /// How far from what is wanted, as [`Platform::rank`]; without a platform after all others.
 fn rank(descriptor: &Descriptor, platform: &Platform) -> Option<usize> {
     match (descriptor.role(), descriptor.platform()) {
-        (Role::Attestation | Role::Other, _) => None,
+        (Role::Attestation | Role::Attached | Role::Other, _) => None,
         (_, Some(image)) => platform.rank(image),
         (_, None) => Some(usize::MAX),
     }

@@ -29,7 +29,6 @@ pub(super) const DOCKER_LIST: &str = "manifest.json";
 /// let layout = Layout::open(Root::open_ambient("layout", ambient_authority())?)?;
 /// let pin = Digest::parse("sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef")?;
 /// let image = layout.image(&Choice::pinned(pin).platform(Platform::parse("linux/amd64")?))?;
-/// // Here a signature over `image.manifest()` is checked: no layer was read yet.
 /// let parent = Root::open_ambient("/var/lib/images", ambient_authority())?;
 /// image.unpack(Unpacker::rootfs(parent, "rootfs", Policy::container())?)?;
 /// # Ok(())
@@ -130,9 +129,11 @@ impl Layout {
     /// [`DockerArchive`](super::DockerArchive); [`ErrorKind::BlobMissing`]; [`ErrorKind::LayoutSymlink`] where a blob is no regular
     /// file; [`ErrorKind::SizeMismatch`] and [`ErrorKind::DigestMismatch`] where one is not what is claimed or pinned;
     /// [`ErrorKind::ImageMissing`] where no image has the name or the platform; [`ErrorKind::LayerCountMismatch`];
-    /// [`ErrorKind::LimitExceeded`] over [`MAX_LAYERS`](super::MAX_LAYERS) and the like. All name the link
+    /// [`ErrorKind::LimitExceeded`] over [`MAX_LAYERS`](super::MAX_LAYERS) and the like; whatever a
+    /// [verifier](Choice::verified_by) says, [`ErrorKind::SignatureInvalid`] as a rule, and that also where there is no manifest to
+    /// show to one. All name the link
     /// of the chain ([`Error::descriptor_path`]). `Ok` means that every byte of the documents hangs from the
-    /// [anchor](Image::anchor) by digests, and that there is one claim for each layer.
+    /// [anchor](Image::anchor) by digests, that every verifier accepted the manifest, and that there is one claim for each layer.
     pub fn image(&self, choice: &Choice) -> Result<Image, Error> {
         chain::follow(&self.store, self.form, choice)
     }

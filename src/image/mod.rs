@@ -1,5 +1,5 @@
 //! Images on disk that nobody trusts: [`Layout`] opens a layout or an archive, [`Choice`] says which image and by what it is
-//! trusted, [`Image`] is what was found, and unpacks.
+//! trusted (a pin, a [`Verifier`], both), [`Image`] is what was found, and unpacks.
 //!
 //! Below that, for callers who find blobs themselves, are the documents: index, manifest, configuration, and the list in a
 //! docker-archive. Their parsers do no I/O.
@@ -44,8 +44,18 @@
 //! stands twice. OCI layouts as directories and as tar archives; docker-archives, whose layers may be links to each other.
 //!
 //! # Out of scope
-//! Fetching (`urls` are never followed); signatures; artifacts that are no container images; schema 1; archives that are compressed
-//! or come through a pipe; the merged tree without a filesystem.
+//! Fetching (`urls` are never followed); artifacts that are no container images; schema 1; archives that are compressed or come
+//! through a pipe; the merged tree without a filesystem.
+//!
+//! # Signatures
+//! [`Choice::verified_by`] has a [`Verifier`] of the caller say whether a manifest is trusted, before it is parsed. [`Candidate::attached`]
+//! gives it what the layout holds for the image: by cosign's tag, by the mark of `cosign save`, by the OCI referrers. Feature `cosign`
+//! has one verifier, `CosignKey`: signatures by a key over P-256, in the format that cosign has as manifests of simple-signing payloads.
+//! Not read: certificates, transparency logs, sigstore bundles (what cosign 3 writes unless told otherwise), GPG, notation.
+//!
+//! What a signature says is that its key was used on these very bytes. Not said is which name or tag they have, that they are the newest,
+//! or that nobody took the signature back: whoever writes `index.json` chooses among all that was ever signed. A pin beside the
+//! verifier leaves no choice.
 //!
 //! # What is refused, and the silence about the rest
 //! A document that two readers may read in two ways: [`ErrorKind::AmbiguousManifest`](crate::ErrorKind::AmbiguousManifest). A key that
@@ -53,9 +63,13 @@
 //! the like (CVE-2021-41190). What is left out or odd, but has one reading, is a [`Notice`].
 
 mod archive;
+mod attached;
+mod attachments;
 mod chain;
 mod choice;
 mod config;
+#[cfg(feature = "cosign")]
+mod cosign;
 mod descriptor;
 mod docker;
 mod document;
@@ -65,17 +79,23 @@ mod json;
 mod layout;
 mod manifest;
 mod media;
+mod payload;
 mod platform;
 mod store;
 mod stretch;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod verified;
 
 pub use archive::{MAX_ARCHIVE_MEMBERS, MAX_ARCHIVE_NAME_BYTES};
+pub use attached::{AttachedLayer, Attachment};
+pub use attachments::{Attachments, MAX_ATTACHED_LAYERS, MAX_ATTACHED_MANIFESTS};
 pub use chain::MAX_LAYERS;
 pub use choice::{Anchor, Choice};
 pub use config::{ImageConfig, RunConfig};
+#[cfg(feature = "cosign")]
+pub use cosign::CosignKey;
 pub use descriptor::{Descriptor, Role};
 pub use docker::{DockerArchive, DockerImage};
 pub use document::Document;
@@ -83,8 +103,10 @@ pub use index::{Index, MAX_INDEX_DEPTH};
 pub use json::{MAX_DOCUMENT_BYTES, MAX_DOCUMENT_VALUES};
 pub use layout::{Layout, LayoutForm};
 pub use manifest::Manifest;
+pub use payload::SimpleSigning;
 pub use platform::Platform;
 pub use stretch::Blob;
+pub use trust::{Candidate, Verifier};
 pub use verified::{Image, ImageLayer};
 
 use crate::error::DescriptorPath;
@@ -109,6 +131,8 @@ pub enum NoticeReason {
     HasData,
     /// A descriptor of an index leads to an attestation and is never selected.
     Attestation,
+    /// A descriptor of an index leads to what is attached to an image, signatures as a rule, and is never selected.
+    Attached,
     /// A descriptor of an index leads to something that is not known to be an image and is never selected.
     NotAnImage,
     /// The history of a configuration tells of more or of fewer layers than there are.

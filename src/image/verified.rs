@@ -6,6 +6,7 @@ use super::choice::Anchor;
 use super::document::Kept;
 use super::store::Store;
 use super::stretch::{Blob, Stretch};
+use super::trust::Trust;
 use super::{Descriptor, Document, ImageConfig, Notice, NoticeReason};
 use crate::blob::Expect;
 use crate::digest::Digest;
@@ -15,7 +16,7 @@ use crate::unpacker::{Unpacked, Unpacker};
 
 /// An image: its manifest and configuration, verified, and a claim for each layer. Made by [`Layout::image`](super::Layout::image).
 ///
-/// No layer was read to make it, so between that and [`unpack`](Self::unpack) is the place to check a signature over
+/// No layer was read to make it, and whoever was to be asked ([`Choice::verified_by`](super::Choice::verified_by)) accepted its
 /// [`manifest`](Self::manifest): the digests in those bytes are the ones that every layer is checked against.
 #[derive(Debug)]
 pub struct Image(Parts);
@@ -23,7 +24,7 @@ pub struct Image(Parts);
 /// What an image is made of.
 #[derive(Debug)]
 pub(super) struct Parts {
-    pub(super) anchor: Anchor,
+    pub(super) trust: Trust,
     pub(super) manifest: Option<Kept>,
     pub(super) config_bytes: Kept,
     pub(super) config: ImageConfig,
@@ -57,7 +58,7 @@ impl Image {
     /// What the chain of digests hangs from.
     #[must_use]
     pub fn anchor(&self) -> Anchor {
-        self.0.anchor
+        self.0.trust.anchor()
     }
 
     /// The manifest, byte for byte, with the digest that it was checked against; none in a docker-archive.

@@ -148,6 +148,19 @@ impl Stored {
         self.put(&blob_name(bytes), Node::File(bytes.to_vec()));
     }
 
+    /// Adds a manifest and an entry of `index.json` for it, which `edit` changes: gives the name of its blob.
+    pub fn add_manifest(&mut self, manifest: &Value, edit: impl Fn(&mut Value)) -> String {
+        let bytes = manifest.to_string().into_bytes();
+        self.add_blob(&bytes);
+        let media_type = manifest["mediaType"].as_str().unwrap_or(OCI_MANIFEST);
+        let mut entry = descriptor(media_type, &bytes);
+        edit(&mut entry);
+        let mut index: Value = serde_json::from_slice(self.bytes("index.json")).unwrap();
+        index["manifests"].as_array_mut().unwrap().push(entry);
+        self.put("index.json", Node::File(index.to_string().into_bytes()));
+        blob_name(&bytes)
+    }
+
     pub fn remove(&mut self, name: &str) {
         self.files.retain(|(other, _)| other != name);
     }

@@ -13,8 +13,12 @@
 )]
 
 mod archives;
+mod attached;
 #[path = "../common/mod.rs"]
 mod common;
+mod signatures;
+mod signing;
+mod verifiers;
 
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, Write as _};
@@ -22,7 +26,7 @@ use std::os::unix::fs::FileExt as _;
 
 use common::builder::{Entry, tar};
 use common::engine::{self, Mode, sha256};
-use common::images::{Node, OCI_INDEX, OCI_MANIFEST, Recipe, Stored, descriptor, hex, image, small};
+use common::images::{Node, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, Recipe, Stored, descriptor, hex, image, small};
 use common::snapshot::{Tree, assert_same};
 use safe_layers::image::{Anchor, Choice, Image, Layout, LayoutForm, MAX_ARCHIVE_MEMBERS, NoticeReason, Platform};
 use safe_layers::{Digest, Error, ErrorKind, LayerReader, Policy, Root, ambient_authority, chain_id};

@@ -1,5 +1,5 @@
 //! An image on disk with files changed, removed, exchanged and replaced by what is none: as a directory and as an archive it is the
-//! same image or none, and by its pin it is the one that was made or none.
+//! same image or none, and by its pin it is the one that was made or none. One that is accepted by what is attached to it is that one.
 //!
 //! ```text
 //! input: changes, three bytes each: the file, what becomes of it, where or by what
@@ -8,13 +8,14 @@
 use std::fs::File;
 use std::io::{Seek as _, Write as _};
 
-use safe_layers::image::{Choice, Image, Layout, Platform};
+use safe_layers::image::{Candidate, Choice, Image, Layout, Platform, SimpleSigning, Verifier};
 use safe_layers::{Digest, Error, LayerReader, Policy, Root, ambient_authority};
+use serde_json::json;
 
 use super::Accepted;
 use super::world::place;
 use crate::common::builder::tar;
-use crate::common::images::{Node, Recipe, Stored, image as recipe};
+use crate::common::images::{Node, OCI_CONFIG, OCI_MANIFEST, Recipe, Stored, descriptor, hex, image as recipe};
 
 /// Changes of one input.
 const MOST: usize = 16;
@@ -50,7 +51,36 @@ pub fn image(input: &[u8]) -> Accepted {
             accepted.files += count.unwrap_or(0);
         }
     }
+
+    // By what is attached: as both, and the one that was made, or refused.
+    let by_payload = || Choice::verified_by(Vouched(pin));
+    let found = [as_directory(&at, &by_payload()), as_archive(&archive, &by_payload())];
+    let digests = found.each_ref().map(|image| image.as_ref().ok().map(documents));
+    assert_eq!(digests[0], digests[1], "{found:?}");
+    for image in found.into_iter().flatten() {
+        assert_eq!(documents(&image), (Some(pin), Some(config), 2));
+        accepted.payloads += 1;
+    }
     accepted
+}
+
+/// Accepts an image for which a payload is there, as it was made: for what a signature would say.
+struct Vouched(Digest);
+
+impl Verifier for Vouched {
+    fn verify(&self, candidate: &Candidate<'_>) -> Result<(), Error> {
+        for found in candidate.attached(candidate.digest())?.flatten() {
+            assert!(found.manifest().digest().is_some());
+            for layer in found.layers() {
+                let Ok(bytes) = layer.bytes() else { continue };
+                let payload = layer.descriptor().verify(&bytes).and_then(|document| SimpleSigning::parse(&document));
+                if payload.is_ok_and(|payload| payload.manifest_digest() == candidate.digest() && candidate.digest() == self.0) {
+                    return Ok(());
+                }
+            }
+        }
+        Err(Error::signature_invalid("no payload names the image"))
+    }
 }
 
 /// Entries of the layers.
@@ -58,7 +88,17 @@ const EACH: [u64; 2] = [2, 3];
 
 fn whole() -> Stored {
     let made: Recipe = recipe([tar().dir("d").file("d/f", "one"), tar().file("d/f", "two").symlink("s", "d").file("g", vec![b'x'; 3000])]);
-    made.oci()
+    let mut made = made.oci();
+    let tag = format!("sha256-{}.sig", hex(made.pin));
+    let critical = json!({"identity": {"docker-reference": ""}, "image": {"docker-manifest-digest": made.pin.to_string()},
+        "type": "cosign container image signature"});
+    let payload = json!({ "critical": critical }).to_string().into_bytes();
+    made.add_blob(&payload);
+    let config = descriptor(OCI_CONFIG, made.bytes(&made.config));
+    let signatures = json!({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config,
+        "layers": [descriptor(SimpleSigning::MEDIA_TYPE, &payload)]});
+    made.add_manifest(&signatures, |entry| entry["annotations"] = json!({"org.opencontainers.image.ref.name": tag}));
+    made
 }
 
 /// Applies one change.

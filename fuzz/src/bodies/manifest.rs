@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 
-use safe_layers::image::{Descriptor, DockerArchive, Document, ImageConfig, Index, Manifest, Platform, Role};
+use safe_layers::image::{Descriptor, DockerArchive, Document, ImageConfig, Index, Manifest, Platform, Role, SimpleSigning};
 use safe_layers::{Algorithm, Error, ErrorKind, Expect, Hasher};
 use serde_json::Value;
 
@@ -18,7 +18,7 @@ pub fn manifest(input: &[u8]) -> Accepted {
     let document = Document::dangerous_unverified("input", input);
     let read = Read::of(&document);
     let accepted = read.accepted();
-    let forms = accepted.indexes + accepted.manifests + accepted.configs + accepted.archives;
+    let forms = accepted.indexes + accepted.manifests + accepted.configs + accepted.archives + accepted.payloads;
     assert!(forms <= 1, "a document has two forms: {read:?}");
     if forms == 0 {
         return accepted;
@@ -47,6 +47,7 @@ struct Read {
     manifest: Option<Manifest>,
     config: Option<ImageConfig>,
     archive: Option<DockerArchive>,
+    payload: Option<SimpleSigning>,
 }
 
 impl Read {
@@ -56,6 +57,7 @@ impl Read {
             manifest: sane(Manifest::parse(document)),
             config: sane(ImageConfig::parse(document)),
             archive: sane(DockerArchive::parse(document)),
+            payload: sane(SimpleSigning::parse(document)),
         }
     }
 
@@ -66,6 +68,7 @@ impl Read {
             manifests: count(self.manifest.is_some()),
             configs: count(self.config.is_some()),
             archives: count(self.archive.is_some()),
+            payloads: count(self.payload.is_some()),
             ..Accepted::default()
         }
     }
@@ -103,6 +106,18 @@ impl Read {
                 assert!(list.iter().all(|text| !text.contains('\0')));
             }
             assert_eq!(run.user.as_deref().unwrap_or(""), value["config"]["User"].as_str().unwrap_or(""));
+        }
+        if let Some(payload) = &self.payload {
+            keys_are_exact(value, &["critical", "optional"]);
+            let critical = &value["critical"];
+            assert_eq!(critical["type"], "cosign container image signature");
+            assert_eq!(critical["image"]["docker-manifest-digest"], payload.manifest_digest().to_string());
+            assert_eq!(critical["identity"]["docker-reference"], payload.reference().unwrap_or(""));
+            assert!(
+                [(critical, 3), (&critical["image"], 1), (&critical["identity"], 1)]
+                    .iter()
+                    .all(|(object, count)| { object.as_object().unwrap().len() == *count })
+            );
         }
         if let Some(archive) = &self.archive {
             let images = value.as_array().unwrap();

@@ -59,6 +59,7 @@ pub struct Accepted {
     pub manifests: u64,
     pub configs: u64,
     pub archives: u64,
+    pub payloads: u64,
 }
 
 impl Accepted {
@@ -72,6 +73,7 @@ impl Accepted {
         self.manifests += other.manifests;
         self.configs += other.configs;
         self.archives += other.archives;
+        self.payloads += other.payloads;
     }
 
     /// What was made of layers. Attributes are in no report.
@@ -95,6 +97,7 @@ impl Accepted {
             "manifest" => self.manifests,
             "config" => self.configs,
             "archive" => self.archives,
+            "payload" => self.payloads,
             _ => panic!("no kind {kind}"),
         }
     }
@@ -125,9 +128,9 @@ pub const TARGETS: &[Target] = &[
     Target { name: "differential", body: differential, reaches: EVERY_KIND },
     Target { name: "chunking", body: chunking, reaches: EVERY_KIND },
     #[cfg(feature = "image")]
-    Target { name: "manifest", body: manifest, reaches: &["index", "manifest", "config", "archive"] },
+    Target { name: "manifest", body: manifest, reaches: &["index", "manifest", "config", "archive", "payload"] },
     #[cfg(feature = "image")]
-    Target { name: "image", body: image, reaches: &["archive", "manifest", "config", "file"] },
+    Target { name: "image", body: image, reaches: &["archive", "manifest", "config", "file", "payload"] },
     #[cfg(feature = "fault-injection")]
     Target { name: "fault", body: fault, reaches: EVERY_KIND },
 ];

@@ -7,6 +7,7 @@ mod descriptor;
 mod docker;
 mod index;
 mod manifest;
+mod payload;
 mod platform;
 mod reading;
 mod selection;
