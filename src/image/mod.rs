@@ -1,5 +1,5 @@
 //! Images on disk that nobody trusts: [`Layout`] opens a layout or an archive, [`Choice`] says which image and by what it is
-//! trusted, [`Image`] is what was found, and unpacks.
+//! trusted, [`Image`] is what was found: it unpacks, or gives its merged tree as a stream ([`TreeSink`]).
 //!
 //! Below that, for callers who find blobs themselves, are the documents: index, manifest, configuration, and the list in a
 //! docker-archive. Their parsers do no I/O.
@@ -45,7 +45,7 @@
 //!
 //! # Out of scope
 //! Fetching (`urls` are never followed); signatures; artifacts that are no container images; schema 1; archives that are compressed
-//! or come through a pipe; the merged tree without a filesystem.
+//! or come through a pipe.
 //!
 //! # What is refused, and the silence about the rest
 //! A document that two readers may read in two ways: [`ErrorKind::AmbiguousManifest`](crate::ErrorKind::AmbiguousManifest). A key that
@@ -60,6 +60,7 @@ mod descriptor;
 mod docker;
 mod document;
 mod fields;
+mod flatten;
 mod index;
 mod json;
 mod layout;
@@ -79,6 +80,7 @@ pub use config::{ImageConfig, RunConfig};
 pub use descriptor::{Descriptor, Role};
 pub use docker::{DockerArchive, DockerImage};
 pub use document::Document;
+pub use flatten::{FlatEntry, FlatKind, Flattened, TreeSink};
 pub use index::{Index, MAX_INDEX_DEPTH};
 pub use json::{MAX_DOCUMENT_BYTES, MAX_DOCUMENT_VALUES};
 pub use layout::{Layout, LayoutForm};
