@@ -15,6 +15,7 @@
 mod archives;
 #[path = "../common/mod.rs"]
 mod common;
+mod flatten;
 
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, Write as _};
