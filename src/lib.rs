@@ -22,7 +22,7 @@
 //! bytes → hash, decode, hash → strict parser → typed entry → policy → directory handle + one name → private tree → commit
 //! ```
 //! [`Unpacker`] goes the whole way, into one tree or into a directory for each layer, for an overlay mount; [`LayerReader`] stops
-//! before the disk, for scanners and converters.
+//! before the disk, for scanners and converters. With the feature `image`, `Image::flatten` gives the merged tree of all layers so.
 //!
 //! # In scope
 //! tar (v7, ustar, PAX, GNU, sparse files) as plain, gzip or zstd blobs; whiteouts of the OCI image specification; regular files,

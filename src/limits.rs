@@ -94,6 +94,9 @@ limits! {
     deferred_links = 65_536;
     /// Memory for hardlinks whose target comes later and for default ACLs, which wait for the end, in bytes. Default 16 MiB.
     deferred_bytes = 16 << 20;
+    /// Memory for the merged tree of an image that is flattened, in bytes: a file costs 256 and its name, and so on, as
+    /// `Image::flatten` says. Default 1 GiB: about three million files, an order above the largest published images.
+    tree_bytes = GIB;
     /// Events that a report holds in full; beyond it they are counted. Default 1,000.
     events = 1_000;
     /// Window of a zstd frame, in bytes. Default 128 MiB: what `zstd -d` allows. Over it: [`ErrorKind::WindowTooLarge`].

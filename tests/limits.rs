@@ -15,6 +15,7 @@ mod common;
 
 use common::builder::{Entry, Gzip, Source, Split, Zstd, tar};
 use common::engine::{self, Form, Mode};
+use common::flat;
 use safe_layers::{Class, Error, LayerReport, Limits, Policy, Resolver};
 
 /// A layer that costs more than `stops` of something and no more than `passes`.
@@ -50,6 +51,7 @@ fn bomb(limit: &str) -> Bomb {
         "members" => (Gzip { split: Split::Into(3), ..Gzip::OK }.wrap(&file(10).source()), 2, 3),
         "deferred_links" => (late().source(), 2, 3),
         "deferred_bytes" => (late().source(), 100, 10_000),
+        "tree_bytes" => (tar().file("f", "").source(), 256, 257),
         "events" => (tar().add((0..10).fold(Entry::file("f", ""), |file, i| file.pax(format!("KEY.{i}"), "v"))).source(), 9, 10),
         "zstd_window" => (Zstd { window_log: 21, ..Zstd::OK }.wrap(&file(10).source()), (1 << 21) - 1, 1 << 21),
         "deadline" => (file(10_000).source(), 0, 3600),
@@ -68,6 +70,14 @@ fn unpack(layer: &Source, threads: usize, policy: Policy) -> Result<LayerReport,
     Ok(report)
 }
 
+/// Does what the limit bounds: an unpack, or with `tree_bytes` the merge of an image in memory.
+fn cost(limit: &str, layer: &Source, threads: usize, policy: Policy) -> Result<LayerReport, Error> {
+    if limit == "tree_bytes" {
+        return flat::flatten(&flat::image(vec![layer.bytes()]), &policy).map(|(flattened, _)| flattened.layers[0].clone());
+    }
+    unpack(layer, threads, policy)
+}
+
 fn limited(limit: &str, value: u64) -> Policy {
     let mut policy = engine::container_for_caller();
     // Else the limit on the ratio stops the bombs of others.
@@ -81,12 +91,12 @@ fn every_limit_stops_its_bomb_and_no_other_does() {
     for limit in Limits::NAMES.iter().filter(|limit| **limit != "events") {
         let Bomb { layer, stops, passes } = bomb(limit);
         for threads in [1, 2] {
-            let error = unpack(&layer, threads, limited(limit, stops)).expect_err(limit);
+            let error = cost(limit, &layer, threads, limited(limit, stops)).expect_err(limit);
             let hit = error.limit().unwrap_or_else(|| panic!("{limit}: {error}"));
             assert_eq!((hit.name, hit.value), (*limit, stops), "{error}");
             assert_eq!(error.class(), Class::Limit, "{error}");
             assert!(error.to_string().contains(&format!("{limit} = {stops}")), "{error}");
-            unpack(&layer, threads, limited(limit, passes)).unwrap_or_else(|error| panic!("{limit} = {passes}: {error}"));
+            cost(limit, &layer, threads, limited(limit, passes)).unwrap_or_else(|error| panic!("{limit} = {passes}: {error}"));
         }
     }
 }
@@ -104,7 +114,7 @@ fn the_limit_on_events_stops_their_list_and_not_their_count() {
 #[test]
 fn the_defaults_stop_no_bomb_but_that_of_the_ratio() {
     for limit in Limits::NAMES {
-        let result = unpack(&bomb(limit).layer, 1, engine::container_for_caller());
+        let result = cost(limit, &bomb(limit).layer, 1, engine::container_for_caller());
         assert_eq!(result.err().and_then(|error| error.limit()).map(|hit| hit.name), (*limit == "ratio").then_some("ratio"), "{limit}");
     }
 }

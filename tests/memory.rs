@@ -14,11 +14,15 @@
 
 mod common;
 
+use std::io::{self, Read as _, Write as _};
 use std::path::Path;
 use std::process::Command;
 
 use common::builder::{Entry, Gzip, Source, Zstd, tar};
-use safe_layers::{ErrorKind, Expect, Ownership, Policy, Root, Unpacker};
+use common::images::{OCI_TAR, hex, image};
+use safe_layers::image::{Choice, FlatEntry, Layout, TreeSink};
+use safe_layers::{Algorithm, Error, ErrorKind, Expect, Hasher, Ownership, Policy, Root, Unpacker};
+use serde_json::json;
 
 /// What no case may reach, in KiB: 64 MiB.
 const MOST: u64 = 64 << 10;
@@ -30,6 +34,12 @@ const SHARED_MEMORY: &str = "/dev/shm";
 /// Runs `case` in a child process and checks its peak of resident memory.
 #[track_caller]
 fn bounded(name: &str, case: impl FnOnce()) {
+    bounded_by(name, MOST, case);
+}
+
+/// As [`bounded`], by so many KiB.
+#[track_caller]
+fn bounded_by(name: &str, most: u64, case: impl FnOnce()) {
     if std::env::var_os(CASE).is_some_and(|wanted| wanted == name) {
         case();
         println!("peak {} KiB", peak());
@@ -41,7 +51,7 @@ fn bounded(name: &str, case: impl FnOnce()) {
     let peak = said.split_once("peak ").and_then(|(_, rest)| rest.split(' ').next()).expect("the child says its peak");
     let peak: u64 = peak.parse().unwrap();
     println!("{name}: {} MiB", peak >> 10);
-    assert!(peak < MOST, "{name}: {peak} KiB");
+    assert!(peak < most, "{name}: {peak} KiB");
 }
 
 /// The peak of this process, in KiB (`VmHWM` of proc(5)).
@@ -146,6 +156,71 @@ fn the_largest_extension_header_that_is_allowed() {
         let records = b"5 a=\n".repeat(200_000);
         let layer = tar().add(Entry::pax_header(records)).file("f", "").source();
         assert_eq!(unpack(policy(Policy::container()), &layer), Ok(1));
+    });
+}
+
+/// Takes a stream and keeps nothing of it.
+struct Counter(u64);
+
+impl TreeSink for Counter {
+    fn entry(&mut self, _: &FlatEntry) -> io::Result<()> {
+        self.0 += 1;
+        Ok(())
+    }
+
+    fn data(&mut self, _: u64, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn entry_end(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn abort(&mut self, error: &Error) {
+        panic!("{error}");
+    }
+}
+
+/// Writes the layout of an image of one layer to `dir`; the layer is never whole in memory.
+fn layout_of(dir: &Path, layer: &Source) -> Layout {
+    let (mut hash, mut size, mut buffer) = (Hasher::new(Algorithm::Sha256), 0_u64, vec![0; 1 << 16]);
+    let blobs = dir.join("blobs/sha256");
+    std::fs::create_dir_all(&blobs).unwrap();
+    let mut file = std::fs::File::create(blobs.join("layer")).unwrap();
+    let mut reader = layer.open();
+    while let Some(count) = Some(reader.read(&mut buffer).unwrap()).filter(|count| *count > 0) {
+        hash.update(&buffer[..count]);
+        file.write_all(&buffer[..count]).unwrap();
+        size += count as u64;
+    }
+    let digest = hash.finish();
+    std::fs::rename(blobs.join("layer"), blobs.join(hex(digest))).unwrap();
+    let text = digest.to_string();
+    let diff_ids = json!([text]);
+    let layers = json!([{"mediaType": OCI_TAR, "digest": text, "size": size}]);
+    let recipe = image([]).config(move |config| config["rootfs"]["diff_ids"] = diff_ids.clone());
+    recipe.manifest(move |manifest| manifest["layers"] = layers.clone()).oci().write(dir);
+    Layout::open(Root::open_ambient(dir, safe_layers::ambient_authority()).unwrap()).unwrap()
+}
+
+/// A file costs what the documentation of `Image::flatten` says, and the first and the second pass no more than an unpack.
+#[test]
+fn a_flattened_image_of_half_a_million_files() {
+    const FILES: u64 = 500_000;
+    let name = |number| format!("file-{number:07}");
+    let tree_bytes = FILES * (256 + name(0).len() as u64) + 100 * (448 + 10);
+    bounded_by("a_flattened_image_of_half_a_million_files", MOST + (tree_bytes >> 10), || {
+        let base = if Path::new(SHARED_MEMORY).is_dir() { Path::new(SHARED_MEMORY).to_path_buf() } else { std::env::temp_dir() };
+        let dir = tempfile::tempdir_in(base).unwrap();
+        let layer = tar().each(0..FILES, move |number| Entry::file(format!("d{:02}/{}", number % 100, name(number)), "")).source();
+        let image = layout_of(dir.path(), &layer).image(&Choice::dangerous_unpinned()).unwrap();
+        let mut exact = policy(Policy::container());
+        exact.limits.tree_bytes = tree_bytes;
+        let mut counter = Counter(0);
+        image.flatten(&exact, &mut counter).unwrap();
+        assert_eq!(counter.0, FILES + 101);
+        exact.limits.tree_bytes = tree_bytes / 2;
+        assert_eq!(image.flatten(&exact, &mut Counter(0)).unwrap_err().kind(), ErrorKind::LimitExceeded);
     });
 }
 

@@ -10,6 +10,7 @@ use super::Applier;
 use super::directories::NodeId;
 use super::objects::fresh;
 use super::parents::{Missing, Place};
+use super::rules::{target_missing, waiting_bytes};
 use super::targets::Target;
 use crate::archive::Timestamp;
 use crate::blob::Stop;
@@ -19,9 +20,6 @@ use crate::error::{Error, ErrorKind};
 use crate::observe::{Event, Log, Reason};
 use crate::policy::Hardlinks;
 use crate::root::{Attributes as _, Kind, Made, ObjectId, Stat};
-
-/// What a waiting link costs beside its paths, in bytes.
-const OVERHEAD: u64 = 256;
 
 /// Links that wait, in the order of the layer.
 #[derive(Debug, Default)]
@@ -172,9 +170,7 @@ impl Applier {
         if len_u64(self.deferred.links.len()) >= limit {
             return Err(Error::limit_exceeded("deferred_links", limit));
         }
-        let xattrs: usize = entry.metadata().xattrs.iter().map(|xattr| xattr.name.len().saturating_add(xattr.value.len())).sum();
-        let paths = entry.path().as_bytes().len().saturating_add(target.as_bytes().len());
-        self.reserve_for_layer(OVERHEAD.saturating_add(len_u64(paths)).saturating_add(len_u64(xattrs)))?;
+        self.reserve_for_layer(waiting_bytes(entry, target))?;
         let placeholder = self.make_placeholder(place, name, log)?;
         self.deferred.by_placeholder.insert(placeholder.id, self.deferred.links.len());
         self.deferred.links.push(Waiting { entry: entry.clone(), target: target.clone(), owner, node: place.node, placeholder });
@@ -227,7 +223,7 @@ impl Applier {
         if self.lowers.are_unknown() && self.policy.hardlinks == Hardlinks::InRoot {
             return Error::new(ErrorKind::LowerRequired, format!("the target is not in this layer: {target:?}"));
         }
-        Error::new(ErrorKind::HardlinkTargetMissing, format!("no such target that may be linked: {target:?}"))
+        target_missing(target)
     }
 
     /// Gives the place that a link still holds.

@@ -10,10 +10,11 @@ mod links;
 mod lower;
 mod objects;
 mod parents;
+pub(crate) mod rules;
 mod targets;
 mod view;
 mod whiteouts;
-mod written;
+pub(crate) mod written;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;

@@ -3,12 +3,13 @@
 use super::directories::{Final, Inheritance, Mode, NodeId, Standing};
 use super::lower::Beneath;
 use super::parents::{Missing, Place};
+use super::rules::judge_duplicate;
 use super::{Applier, Ground};
 use crate::archive::{Timestamp, Xattr};
 use crate::entry::{ACCESS_ACL, DEFAULT_ACL, Device, Entry, Metadata, Name, Owner, SymlinkTarget};
 use crate::error::{Error, ErrorKind};
 use crate::observe::{Log, Reason};
-use crate::policy::{Duplicates, Implicit};
+use crate::policy::Implicit;
 use crate::root::{Attributes, Dir, Kind, Made, NewDir, NewSpecial, OWNER_ALL, Stat, XattrRefusal};
 
 impl Applier {
@@ -229,13 +230,7 @@ impl Applier {
 
     /// Judges a second entry at the place of an earlier one.
     fn duplicate(&self, log: &mut Log) -> Result<(), Error> {
-        match self.policy.duplicates {
-            Duplicates::Reject => Err(Error::new(ErrorKind::DuplicateEntry, "an earlier entry has the same name")),
-            Duplicates::Replace => {
-                log.note(Reason::DuplicateEntry, "");
-                Ok(())
-            }
-        }
+        judge_duplicate(&self.policy, log)
     }
 
     /// As [`duplicate`](Self::duplicate), for a marker, which lands nowhere.

@@ -4,11 +4,12 @@ use super::Applier;
 use super::directories::{Final, Inheritance, Mode, NodeId};
 use super::lower::{Beneath, Shown};
 use super::objects::{fresh, record};
+use super::rules;
 use super::view::View;
 use crate::entry::{EntryPath, Name, Owner};
 use crate::error::{Error, ErrorKind};
 use crate::observe::{Log, Reason};
-use crate::policy::{ImplicitParents, NonDirectoryParents, SymlinkedParents};
+use crate::policy::SymlinkedParents;
 use crate::root::{Attributes as _, Dir, Kind, NewDir, OWNER_ALL, Reach, Resolution, Stat, Step, Trail};
 
 /// A directory of the tree, open, and its number.
@@ -190,17 +191,12 @@ impl Applier {
 
     /// Refuses something that is no directory and stands for a parent, where the policy does not replace it.
     pub(super) fn refuse_obstacle(&self) -> Result<(), Error> {
-        match self.policy.non_directory_parents {
-            NonDirectoryParents::Reject => Err(Error::new(ErrorKind::NotADirectory, "a parent is there and is no directory")),
-            NonDirectoryParents::Replace => Ok(()),
-        }
+        rules::refuse_obstacle(&self.policy)
     }
 
     /// Judges something that is no directory, where an entry needs a parent.
     fn judge_obstacle(&self, name: Name<'_>, log: &mut Log) -> Result<(), Error> {
-        self.refuse_obstacle()?;
-        log.note(Reason::NonDirectoryReplaced, crate::error::escape_path(name.as_bytes()));
-        Ok(())
+        rules::judge_obstacle(&self.policy, name, log)
     }
 
     /// The path of a name in the directory that was reached last.
@@ -288,15 +284,7 @@ impl Applier {
 
     /// Makes a directory that has no entry: 0755, the container's root, time 0, whatever umask, default ACL or setgid say.
     fn make_implicit(&mut self, here: &Place, name: Name<'_>, beneath: Beneath, log: &mut Log) -> Result<Place, Error> {
-        if name.is_marker() {
-            // Out of a link's target: made, whoever reads the tree as a layer takes it for a whiteout.
-            return Err(Error::new(ErrorKind::InvalidWhiteout, "a link's target names a directory like a whiteout"));
-        }
-        match self.policy.implicit_parents {
-            ImplicitParents::Error => return Err(Error::new(ErrorKind::ParentMissing, "a parent is missing")),
-            ImplicitParents::Create => {}
-            ImplicitParents::CreateWithEvent => log.note(Reason::ImplicitParent, crate::error::escape_path(name.as_bytes())),
-        }
+        rules::judge_implicit(&self.policy, name, log)?;
         if matches!(beneath, Beneath::Unknown) {
             log.note(Reason::LowerUnknown, crate::error::escape_path(name.as_bytes()));
         }

@@ -3,11 +3,12 @@
 use super::Applier;
 use super::lower::{Beneath, LowerObject, Shown};
 use super::parents::{Missing, Place};
+use super::rules::judge_target;
 use super::view::View;
 use crate::entry::{EntryPath, Name};
 use crate::error::{Error, ErrorKind};
 use crate::observe::Log;
-use crate::policy::{Devices, Fifos, Hardlinks, Symlinks};
+use crate::policy::Hardlinks;
 use crate::root::{Kind, Stat};
 
 /// What a hardlink's target turned out to be.
@@ -51,7 +52,7 @@ impl Applier {
         if let Some(link) = self.deferred.held_by(&stat) {
             return Ok(Target::Waits(link));
         }
-        self.judge_target(stat.kind)?;
+        judge_target(&self.policy, stat.kind)?;
         // One of a lower layer may be replaced by one of this layer yet: until the end it is missing.
         let ours = || self.written.contains(self.written.place(place.node, name));
         Ok(if self.policy.hardlinks == Hardlinks::InLayer && !ours() { Target::Missing } else { Target::Found { place, stat } })
@@ -61,28 +62,11 @@ impl Applier {
     fn find_below(&self, beneath: &Beneath, name: Name<'_>) -> Result<Target, Error> {
         let object = match self.lowers.show(beneath, name)? {
             Shown::Nothing | Shown::Unknown => return Ok(Target::Missing),
-            Shown::Directory(_) => return self.judge_target(Kind::Directory).map(|()| Target::Missing),
+            Shown::Directory(_) => return judge_target(&self.policy, Kind::Directory).map(|()| Target::Missing),
             Shown::Object(object) => object,
         };
-        self.judge_target(object.kind())?;
+        judge_target(&self.policy, object.kind())?;
         Ok(if self.policy.hardlinks == Hardlinks::InLayer { Target::Missing } else { Target::Below(object) })
-    }
-
-    /// Judges whether an object of this kind may be linked.
-    fn judge_target(&self, kind: Kind) -> Result<(), Error> {
-        match (kind, self.policy.hardlinks) {
-            (Kind::Directory, _) => Err(Error::new(ErrorKind::HardlinkToSpecial, "the target is a directory")),
-            (Kind::Symlink, Hardlinks::InLayer) => Err(Error::new(ErrorKind::HardlinkToSymlink, "the target is a symlink")),
-            (Kind::Symlink, _) if self.policy.symlinks == Symlinks::Reject => {
-                Err(Error::new(ErrorKind::HardlinkToSymlink, "the target is a symlink"))
-            }
-            (Kind::File | Kind::Symlink, _) => Ok(()),
-            (Kind::Fifo, Hardlinks::InRoot) if self.policy.fifos == Fifos::Create => Ok(()),
-            (Kind::CharacterDevice | Kind::BlockDevice, Hardlinks::InRoot) if self.policy.devices == Devices::Create => Ok(()),
-            (Kind::Fifo | Kind::CharacterDevice | Kind::BlockDevice | Kind::Whiteout | Kind::Other, _) => {
-                Err(Error::new(ErrorKind::HardlinkToSpecial, "the target is of a kind that no entry could have made"))
-            }
-        }
     }
 
     /// As [`seek_target`](Self::seek_target). InLayer wants no symlink on the way, also where other parents may be some.

@@ -3,6 +3,7 @@
 use super::Applier;
 use super::directories::{Directories, NodeId};
 use super::lower::{Beneath, Lowers, Shown};
+use super::rules;
 use crate::entry::{EntryPath, Name};
 use crate::error::{Error, ErrorKind};
 use crate::limits::Limits;
@@ -127,11 +128,7 @@ impl Applier {
         let mut reach = Reach::Inside;
         let walked = self.walk(path, &mut reach);
         let ours = dir.is_some_and(|dir| self.written.contains(self.written.place(dir, name)));
-        match (walked, reach) {
-            (Err(error), _) if error.kind() == ErrorKind::SymlinkLoop => error,
-            (_, Reach::Beyond) if ours => Error::new(ErrorKind::SymlinkEscape, "a parent is a symlink that leads out of the root"),
-            _ => Error::new(ErrorKind::SymlinkInPath, "a parent is a symlink"),
-        }
+        rules::refuse_link(walked.err(), ours.then_some(reach))
     }
 }
 

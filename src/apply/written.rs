@@ -11,17 +11,17 @@ const SHARDS: usize = 64;
 
 /// A place where something landed: a 128-bit keyed hash, so that nobody can choose two that collide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Key([u64; 2]);
+pub(crate) struct Key([u64; 2]);
 
 /// A set of places; about 20 to 40 bytes for each.
 #[derive(Debug)]
-pub(super) struct Written {
+pub(crate) struct Written {
     keys: [RandomState; 2],
     shards: Vec<HashSet<Key, AlreadyHashed>>,
 }
 
 impl Written {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { keys: [RandomState::new(), RandomState::new()], shards: vec![HashSet::with_hasher(AlreadyHashed::default()); SHARDS] }
     }
 
@@ -31,12 +31,12 @@ impl Written {
     }
 
     /// A marker or a skipped entry, which lands nowhere, by its path.
-    pub(super) fn path(&self, path: &EntryPath) -> Key {
+    pub(crate) fn path(&self, path: &EntryPath) -> Key {
         self.key(&(1_u8, path))
     }
 
     /// Adds a place; gives whether it is new.
-    pub(super) fn insert(&mut self, key: Key) -> bool {
+    pub(crate) fn insert(&mut self, key: Key) -> bool {
         self.shard_mut(key).is_some_and(|shard| shard.insert(key))
     }
 
@@ -47,7 +47,7 @@ impl Written {
         }
     }
 
-    pub(super) fn contains(&self, key: Key) -> bool {
+    pub(crate) fn contains(&self, key: Key) -> bool {
         self.shards.get(key.shard()).is_some_and(|shard| shard.contains(&key))
     }
 

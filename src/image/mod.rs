@@ -1,5 +1,6 @@
 //! Images on disk that nobody trusts: [`Layout`] opens a layout or an archive, [`Choice`] says which image and by what it is
-//! trusted (a pin, a [`Verifier`], both), [`Image`] is what was found, and unpacks.
+//! trusted (a pin, a [`Verifier`], both), [`Image`] is what was found: it unpacks, or gives its merged tree as a stream
+//! ([`TreeSink`]).
 //!
 //! Below that, for callers who find blobs themselves, are the documents: index, manifest, configuration, and the list in a
 //! docker-archive. Their parsers do no I/O.
@@ -45,7 +46,7 @@
 //!
 //! # Out of scope
 //! Fetching (`urls` are never followed); artifacts that are no container images; schema 1; archives that are compressed or come
-//! through a pipe; the merged tree without a filesystem.
+//! through a pipe.
 //!
 //! # Signatures
 //! [`Choice::verified_by`] has a [`Verifier`] of the caller say whether a manifest is trusted, before it is parsed. [`Candidate::attached`]
@@ -74,6 +75,7 @@ mod descriptor;
 mod docker;
 mod document;
 mod fields;
+mod flatten;
 mod index;
 mod json;
 mod layout;
@@ -99,6 +101,7 @@ pub use cosign::CosignKey;
 pub use descriptor::{Descriptor, Role};
 pub use docker::{DockerArchive, DockerImage};
 pub use document::Document;
+pub use flatten::{FlatEntry, FlatKind, Flattened, TreeSink};
 pub use index::{Index, MAX_INDEX_DEPTH};
 pub use json::{MAX_DOCUMENT_BYTES, MAX_DOCUMENT_VALUES};
 pub use layout::{Layout, LayoutForm};

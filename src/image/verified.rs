@@ -12,6 +12,7 @@ use crate::blob::Expect;
 use crate::digest::Digest;
 use crate::error::{DescriptorPath, Error, ErrorKind};
 use crate::observe::Oddities;
+use crate::policy::Policy;
 use crate::unpacker::{Unpacked, Unpacker};
 
 /// An image: its manifest and configuration, verified, and a claim for each layer. Made by [`Layout::image`](super::Layout::image).
@@ -119,17 +120,23 @@ impl Image {
     /// [`ErrorKind::UnsupportedMediaType`] where a layer has `urls`, which are never fetched. `Ok` means that the tree is at its final
     /// name, and every byte of it hangs from the [anchor](Self::anchor).
     pub fn unpack(&self, mut unpacker: Unpacker) -> Result<Unpacked, Error> {
-        if unpacker.policy().oddities == Oddities::Refuse {
-            self.refuse_urls()?;
-        }
-        for (number, layer) in (0..).zip(&self.0.layers) {
-            layer.find().map_err(|error| error.in_layer(number))?;
-        }
+        self.check_stored(unpacker.policy())?;
         for layer in &self.0.layers {
             let applied = unpacker.apply_twice(&layer.claim, || layer.open());
             applied.map_err(|error| error.at_descriptor(&layer.at))?;
         }
         unpacker.commit()
+    }
+
+    /// Checks that the blob of every layer is there and has the claimed size, before any is read.
+    pub(super) fn check_stored(&self, policy: &Policy) -> Result<(), Error> {
+        if policy.oddities == Oddities::Refuse {
+            self.refuse_urls()?;
+        }
+        for (number, layer) in (0..).zip(&self.0.layers) {
+            layer.find().map_err(|error| error.in_layer(number))?;
+        }
+        Ok(())
     }
 
     fn refuse_urls(&self) -> Result<(), Error> {

@@ -62,6 +62,11 @@ pub fn image<const N: usize>(layers: [Tar; N]) -> Recipe {
     }
 }
 
+/// An image of layers that are stored as they are, whatever they hold: nothing is compressed or known of them.
+pub fn image_of(layers: Vec<Vec<u8>>) -> Recipe {
+    Recipe { layers: layers.into_iter().map(|layer| (layer.clone(), layer)).collect(), ..image([]) }
+}
+
 /// An image of one small layer.
 pub fn small() -> Recipe {
     image([tar().dir("etc").file("etc/a", "a")])

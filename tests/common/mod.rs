@@ -3,6 +3,7 @@
 pub mod builder;
 pub mod canary;
 pub mod engine;
+pub mod flat;
 pub mod images;
 pub mod model;
 pub mod overlaid;

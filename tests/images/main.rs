@@ -16,6 +16,7 @@ mod archives;
 mod attached;
 #[path = "../common/mod.rs"]
 mod common;
+mod flatten;
 mod signatures;
 mod signing;
 mod verifiers;

@@ -2,6 +2,7 @@
 
 mod child;
 mod dump;
+mod flat;
 pub mod overlay;
 pub mod overlay_engine;
 mod places;

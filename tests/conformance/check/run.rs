@@ -6,6 +6,7 @@ use std::path::Path;
 use safe_layers::{Error, ErrorKind, Expect, LayerReport, Policy, Reason, Unpacker};
 
 use super::dump::dump;
+use super::flat;
 use super::{Source, Tar, Tree, Want, Way, World, assert_same, open_root, overlay, ways};
 
 /// A tree, and what was reported of each layer.
@@ -71,6 +72,7 @@ fn apply_blobs(policy: &Policy, blobs: &[Source]) -> Result<Applied, Error> {
     }
     let outcome = outcome.unwrap();
     overlay::agrees(policy, blobs, &outcome);
+    flat::agrees(policy, blobs, &outcome);
     outcome
 }
 
