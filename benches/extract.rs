@@ -41,6 +41,8 @@ const LARGE_LEN: u64 = 16 << 20;
 const DEPTH: u64 = 200;
 /// Names of one file: 1,000 entries, 0.5 MB.
 const LINKS: u64 = 1_000;
+/// Files whose parents are looked up each: 1,000 entries and two directories.
+const SOUGHT: u64 = 1_000;
 
 /// An archive and what of it is counted.
 struct Layer {
@@ -49,18 +51,25 @@ struct Layer {
     throughput: Throughput,
 }
 
-fn layers() -> [Layer; 4] {
+fn layers() -> [Layer; 6] {
     let small = tar().each(0..SMALL_FILES, |i| Entry::file(format!("usr/lib/d{}/f{i}", i / 100), vec![b'x'; SMALL_LEN as usize]));
     let large = tar().each(0..LARGE_FILES, |i| Entry::file(format!("f{i}"), "").body_run([b'x'], LARGE_LEN));
     let deep = tar().each(0..2 * DEPTH, |i| {
         let dir = "d/".repeat(1 + i as usize / 2);
         if i % 2 == 0 { Entry::dir(dir) } else { Entry::file(dir + "f", "x") }
     });
+    let there = |i: u64| format!("{}{}/f{i}", "d/".repeat(8), i % 2);
+    let turns = tar().each(0..SOUGHT, move |i| Entry::file(there(i), ""));
+    let through = |i: u64| format!("l{}/f{i}", i % 2);
+    let linked = tar().dir("a/b/c").dir("a/b/d").symlink("l0", "a/b/c").symlink("l1", "/a/b/d");
+    let linked = linked.each(0..SOUGHT, move |i| Entry::file(through(i), ""));
     let links = tar().file("f", "x").each(1..LINKS, |i| Entry::hardlink(format!("l{i}"), "f"));
     [
         Layer { name: "small files", archive: small, throughput: Throughput::Elements(SMALL_FILES) },
         Layer { name: "large files", archive: large, throughput: Throughput::Bytes(LARGE_FILES * LARGE_LEN) },
         Layer { name: "deep tree", archive: deep, throughput: Throughput::Elements(2 * DEPTH) },
+        Layer { name: "parents by turns", archive: turns, throughput: Throughput::Elements(SOUGHT) },
+        Layer { name: "parents through links", archive: linked, throughput: Throughput::Elements(SOUGHT) },
         Layer { name: "hardlinks", archive: links, throughput: Throughput::Elements(LINKS) },
     ]
 }
