@@ -25,7 +25,7 @@ pub fn archive(shape: &str, entries: u64) -> Tar {
             owned.pax("mtime", "1700000000.5").pax("SCHILY.xattr.user.a", "value").pax("SCHILY.xattr.user.b", "value")
         }
         "gnu long name" => Entry::file(format!("{}{}", "long/".repeat(20), name(i)), "").long_names(LongNames::Gnu),
-        _ => unreachable!("{shape}"),
+        _ => panic!("no such shape: {shape}"),
     })
 }
 
