@@ -221,7 +221,7 @@ impl Unpacker {
         let deadline = self.policy.limits.deadline.and_then(Deadline::after);
         let stop = Stop::new(&self.cancel, deadline);
         let result = open()
-            .and_then(|blob| hash_blob(blob, expect, &self.policy.limits, &stop))
+            .and_then(|blob| hash_blob(blob, self.threads, expect, &self.policy.limits, &stop))
             .and_then(|()| open())
             .and_then(|blob| self.apply_stream(expect, blob, deadline));
         self.end(result)

@@ -67,6 +67,47 @@ pub(crate) fn drive<R: Read + Send>(
     ended.finish(hashing.finish())
 }
 
+/// Gives `take` the bytes of `source` to its end, in pieces of 256 KiB but the last. With two threads or more `source` is read on one
+/// of its own, a few pieces ahead.
+///
+/// # Errors
+/// The first of: an error of `source`, of `take`, of `stop`.
+pub(super) fn read_through(
+    source: impl Read + Send,
+    threads: NonZeroUsize,
+    stop: &Stop<'_>,
+    take: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let (mut source, mut pool) = (Filler::new(source), Pool::new(STORED, PIECE));
+    let mut next = move || {
+        let mut piece = pool.take(|| false);
+        let read = source.fill(piece.room(), &|| stop.check())?;
+        piece.advance(read);
+        Ok((read > 0).then_some(piece))
+    };
+    if threads.get() == 1 {
+        while let Some(piece) = next()? {
+            take(piece.filled())?;
+        }
+        return Ok(());
+    }
+    thread::scope(|scope| {
+        let (to_caller, pieces) = sync_channel(STORED);
+        let read = move || {
+            while let Some(piece) = next()? {
+                // The caller's side has its own error where it is gone; this one is never seen.
+                to_caller.send(piece).map_err(|_| Error::new(ErrorKind::Cancelled, "the hash has stopped"))?;
+            }
+            Ok(())
+        };
+        let started = thread::Builder::new().name("safe-layers".into()).spawn_scoped(scope, read);
+        let reader = started.map_err(|error| Error::io("starting a thread", &error))?;
+        let taken = pieces.into_iter().try_for_each(|piece| take(piece.filled()));
+        let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        taken.and(read)
+    })
+}
+
 /// Who hashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Hasher {

@@ -3,11 +3,12 @@
 //! Push, no I/O of its own but [`hash_blob`]: the pulling, pushing and threaded forms of the crate share it.
 
 use std::io::Read;
+use std::num::NonZeroUsize;
 
 use super::digests::{Digested, Digests};
 use super::expect::Expect;
-use super::filler::Filler;
 use super::output::Output;
+use super::pipeline::read_through;
 use super::sniff::Decoder;
 use super::stop::Stop;
 use crate::convert::{len_u64, min_usize};
@@ -275,29 +276,32 @@ impl BlobStream {
 
 /// Verifies size and digest of a whole blob before anything of it is decoded; does nothing where neither is claimed.
 ///
-/// Reads to the end of `reader`; the caller goes back to the start.
+/// Reads to the end of `source`, with two threads or more on one of its own, so that one piece is hashed while the next is read; the
+/// caller goes back to the start.
 ///
 /// # Errors
 /// [`ErrorKind::SizeMismatch`], [`ErrorKind::DigestMismatch`], the limit `blob_bytes`, [`ErrorKind::Io`], and those of `stop`.
-pub(crate) fn hash_blob(reader: impl Read, expect: &Expect, limits: &Limits, stop: &Stop<'_>) -> Result<(), Error> {
+pub(crate) fn hash_blob(
+    source: impl Read + Send,
+    threads: NonZeroUsize,
+    expect: &Expect,
+    limits: &Limits,
+    stop: &Stop<'_>,
+) -> Result<(), Error> {
     if expect.claimed_blob().is_none() && expect.claimed_size().is_none() {
         return Ok(());
     }
-    let mut reader = Filler::new(reader);
     let mut stored = Stored::new(expect, limits);
     let mut hasher = Hasher::new(stored.algorithm);
-    let mut buffer = vec![0; PIECE];
-    loop {
-        let count = reader.fill(&mut buffer, &|| stop.check())?;
-        if count == 0 {
-            return stored.finish(hasher.finish());
-        }
-        if len_u64(count) > stored.room() {
+    read_through(source, threads, stop, &mut |bytes| {
+        if len_u64(bytes.len()) > stored.room() {
             return Err(stored.over());
         }
-        hasher.update(buffer.get(..count).unwrap_or_default());
-        stored.count = stored.count.saturating_add(len_u64(count));
-    }
+        hasher.update(bytes);
+        stored.count = stored.count.saturating_add(len_u64(bytes.len()));
+        Ok(())
+    })?;
+    stored.finish(hasher.finish())
 }
 
 /// The stored side of a blob: its count, and what is claimed and allowed.

@@ -1,6 +1,7 @@
 //! Claims and limits: what is verified, in which order, and what a blob may cost.
 
 use std::io::{self, Read};
+use std::num::NonZeroUsize;
 
 use super::*;
 use crate::blob::{Stop, hash_blob};
@@ -229,7 +230,13 @@ impl Read for Interrupted<'_> {
 
 fn hash(blob: &[u8], expect: &Expect, limits: &Limits) -> Result<(), ErrorKind> {
     let cancel = CancelToken::new();
-    hash_blob(&mut Interrupted(blob, 0), expect, limits, &Stop::new(&cancel, None)).map_err(|error| error.kind())
+    let on = |threads: usize| {
+        let threads = NonZeroUsize::new(threads).unwrap();
+        hash_blob(&mut Interrupted(blob, 0), threads, expect, limits, &Stop::new(&cancel, None)).map_err(|error| error.kind())
+    };
+    let results = [1, 2, 4].map(on);
+    assert_eq!(results, [results[0]; 3]);
+    results[0]
 }
 
 #[test]
@@ -254,8 +261,27 @@ fn nothing_is_read_where_neither_size_nor_blob_digest_is_claimed() {
     }
     let cancel = CancelToken::new();
     let stop = Stop::new(&cancel, None);
-    assert_eq!(hash_blob(&mut Untouchable, &Expect::diff_id(sha256(b"")), &Limits::default(), &stop), Ok(()));
+    let hash =
+        |expect: &Expect, threads| hash_blob(&mut Untouchable, NonZeroUsize::new(threads).unwrap(), expect, &Limits::default(), &stop);
+    assert_eq!([1, 2].map(|threads| hash(&Expect::diff_id(sha256(b"")), threads)), [Ok(()), Ok(())]);
     cancel.cancel();
-    let error = hash_blob(&mut Untouchable, &Expect::blob(sha256(b"")), &Limits::default(), &stop).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Cancelled);
+    for threads in [1, 2] {
+        assert_eq!(hash(&Expect::blob(sha256(b"")), threads).unwrap_err().kind(), ErrorKind::Cancelled);
+    }
+}
+
+#[test]
+fn a_reader_that_panics_while_the_blob_is_hashed_does_so_on_the_callers_thread() {
+    struct Panics;
+    impl Read for Panics {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            panic!("the caller's own")
+        }
+    }
+    for threads in [1, 2] {
+        let cancel = CancelToken::new();
+        let (threads, expect, limits) = (NonZeroUsize::new(threads).unwrap(), Expect::blob(sha256(b"")), Limits::default());
+        let hashed = std::panic::catch_unwind(|| hash_blob(Panics, threads, &expect, &limits, &Stop::new(&cancel, None)));
+        assert_eq!(hashed.unwrap_err().downcast_ref::<&str>(), Some(&"the caller's own"));
+    }
 }

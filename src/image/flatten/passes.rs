@@ -50,7 +50,7 @@ fn merge_layer(layer: &ImageLayer, number: u64, policy: &Policy, merge: &mut Mer
     let stop = Stop::new(&cancel, deadline);
     let mut log = Log::new(policy.limits.events);
     log.begin(number);
-    hash_blob(layer.open()?, layer.claim(), &policy.limits, &stop)?;
+    hash_blob(layer.open()?, THREADS, layer.claim(), &policy.limits, &stop)?;
     merge.begin_layer();
     let (proof, verified, summary) = read(layer, policy, &stop, merge, &mut log)?;
     merge.end_layer(&stop, &mut log)?;
