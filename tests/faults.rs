@@ -254,6 +254,31 @@ fn the_first_file_that_cannot_be_filled_is_named_whichever_thread_fills_it() {
 }
 
 #[test]
+fn a_staging_directory_that_is_taken_is_made_anew_and_one_that_cannot_be_locked_is_an_error() {
+    const TAKEN: i32 = 11;
+    for (errno, told) in [(TAKEN, None), (5, Some(5))] {
+        let place = Place::new();
+        let unpack = || engine::unpack(place.dir.path(), MODES[0], engine::container_for_caller(), &[tar().file("f", "x").source()]);
+        let (result, calls) = inject(Fault::Named("flock", errno), unpack);
+        let error = result.unwrap_err();
+        assert_eq!((error.kind(), error.errno(), calls.failed), (ErrorKind::Io, told, Some("flock")));
+        assert_eq!(std::fs::read_dir(place.dir.path()).unwrap().count(), 0, "a leftover");
+    }
+}
+
+#[test]
+fn a_staging_directory_whose_owner_cannot_be_set_will_do_where_it_is_the_callers_already() {
+    let place = Place::new();
+    let begin = || engine::unpacker(place.dir.path(), MODES[0], engine::container_for_caller());
+    let (begun, calls) = inject(Fault::Named("fchown", 1), begin);
+    let mut unpacker = begun.unwrap();
+    assert_eq!(calls.failed, Some("fchown"));
+    engine::apply(&mut unpacker, MODES[0], &tar().file("f", "x").source(), None).unwrap();
+    unpacker.commit().unwrap();
+    assert!(place.tree().is_some());
+}
+
+#[test]
 fn a_large_file_that_cannot_be_written_comes_before_what_is_wrong_later_in_it_and_a_small_one_is_never_begun() {
     // What fits in a piece is written when all of it is there.
     for (len, cut, errno) in [(2000, 1000, None), (700 << 10, 600 << 10, Some(28))] {

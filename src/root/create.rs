@@ -1,7 +1,7 @@
 //! Makes objects: each by one directory handle and one name, exclusively, never through what stands there.
 
 use std::fs::File;
-use std::io::{ErrorKind as ErrorCode, IoSlice};
+use std::io::IoSlice;
 use std::os::unix::fs::FileExt as _;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
@@ -157,12 +157,9 @@ impl NewFile {
         IoSlice::advance_slices(&mut rest, 0);
         while !rest.is_empty() {
             let some = rest.get(..MAX_SLICES).unwrap_or(rest);
-            let written = match gate("pwritev").and_then(|()| rustix::io::pwritev(&self.file, some, offset)) {
-                Ok(0) => return Err(Error::io("writing a file", &ErrorCode::WriteZero.into())),
-                Ok(written) => written,
-                Err(Errno::INTR) => continue,
-                Err(errno) => return Err(failed("writing a file")(errno)),
-            };
+            let write = || rustix::io::retry_on_intr(|| rustix::io::pwritev(&self.file, some, offset));
+            let progress = |written| if written == 0 { Err(Errno::IO) } else { Ok(written) };
+            let written = gate("pwritev").and_then(|()| write()).and_then(progress).map_err(failed("writing a file"))?;
             IoSlice::advance_slices(&mut rest, written);
             offset = offset.saturating_add(len_u64(written));
         }

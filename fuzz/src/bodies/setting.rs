@@ -3,7 +3,7 @@
 //! ```text
 //! setting: six bytes
 //! form:    7 rootfs, in place, overlay of users, overlay of the superuser, on given layers, on unknown ones, rootfs, in place
-//!          8 strict · 16 durable · 32 without openat2 · 64 two threads · 128 openat2 or nothing
+//!          8 strict · 16 durable · 32 without openat2 · 64 four threads · 128 openat2 or nothing
 //! links:   1 symlinked parents · 2 parents that are no directory · 4 what a hardlink may name: as it is, within the layer, within
 //!          the root, nothing (12) · 48 missing parents: as it is, made, made and told, refused · 64 duplicates · 128 no whiteouts
 //! kinds:   3 devices: as it is, refused, skipped, made · 4 FIFOs · 8 unknown types are skipped · 48 symlinks: as it is, kept, those
@@ -82,7 +82,7 @@ impl Setting {
             _ => Resolver::Auto,
         };
         let durability = if form & 16 != 0 { Durability::Tree } else { Durability::None };
-        let threads = 1 + usize::from(form >> 6 & 1);
+        let threads = if form & 64 != 0 { 4 } else { 1 };
         Some((Self { form: FORMS[usize::from(form & 7)], policy, durability, threads, ground: *ground }, rest))
     }
 

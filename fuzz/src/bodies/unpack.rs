@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! input: flags, then operations of a few bytes each (see [`Program`])
-//! flags: 1 strict · 2 two threads
+//! flags: 1 strict · 2 four threads
 //! ```
 
 use safe_layers::{Ownership, Policy, Resolver};
@@ -25,7 +25,7 @@ pub fn unpack(input: &[u8]) -> Accepted {
     let program = Program::read(program, &world.canary());
     let mut policy = limited(if flags & 1 != 0 { Policy::strict() } else { Policy::container() });
     policy.ownership = Ownership::SquashToCaller;
-    let threads = if flags & 2 != 0 { 2 } else { 1 };
+    let threads = if flags & 2 != 0 { 4 } else { 1 };
 
     let outcomes = [(Resolver::Auto, 1), (Resolver::Walk, threads)].map(|(resolver, threads)| {
         policy.resolver = resolver;
