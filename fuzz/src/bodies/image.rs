@@ -6,10 +6,11 @@
 //! ```
 
 use std::fs::File;
-use std::io::{Seek as _, Write as _};
+use std::io::{self, Seek as _, Write as _};
+use std::path::Path;
 
-use safe_layers::image::{Candidate, Choice, Image, Layout, Platform, SimpleSigning, Verifier};
-use safe_layers::{Digest, Error, LayerReader, Policy, Root, ambient_authority};
+use safe_layers::image::{Candidate, Choice, FlatEntry, Image, Layout, Platform, SimpleSigning, TreeSink, Verifier};
+use safe_layers::{Digest, Error, LayerReader, Ownership, Policy, Root, Unpacker, ambient_authority};
 use serde_json::json;
 
 use super::Accepted;
@@ -50,6 +51,7 @@ pub fn image(input: &[u8]) -> Accepted {
             assert!(count.as_ref().map_or(true, |count| *count == whole), "layer {layer} is another one: {count:?}");
             accepted.files += count.unwrap_or(0);
         }
+        flattened(&image, dir.path());
     }
 
     // By what is attached: as both, and the one that was made, or refused.
@@ -62,6 +64,56 @@ pub fn image(input: &[u8]) -> Accepted {
         accepted.payloads += 1;
     }
     accepted
+}
+
+/// Flattens and unpacks an image that has its pin: both or neither, and each file of the tree is in the stream.
+fn flattened(image: &Image, dir: &Path) {
+    let mut stream = Count::default();
+    let flat = image.flatten(&policy(), &mut stream);
+    assert_eq!(stream.aborts, u64::from(flat.is_err() && stream.began), "{flat:?}");
+    let parent = Root::open_ambient(dir, ambient_authority()).unwrap();
+    let unpacked = Unpacker::rootfs(parent, "tree", policy()).and_then(|unpacker| image.unpack(unpacker));
+    let kind = |error: &Error| error.kind();
+    assert_eq!(flat.as_ref().err().map(kind), unpacked.as_ref().err().map(kind), "{flat:?}, {unpacked:?}");
+    if unpacked.is_ok() {
+        assert_eq!((stream.objects, stream.bytes), (5, 3 + 3000));
+        std::fs::remove_dir_all(dir.join("tree")).unwrap();
+    }
+}
+
+fn policy() -> Policy {
+    let mut policy = Policy::container();
+    policy.ownership = Ownership::SquashToCaller;
+    policy
+}
+
+/// Counts what a stream gives.
+#[derive(Default)]
+struct Count {
+    began: bool,
+    objects: u64,
+    bytes: u64,
+    aborts: u64,
+}
+
+impl TreeSink for Count {
+    fn entry(&mut self, _: &FlatEntry) -> io::Result<()> {
+        (self.began, self.objects) = (true, self.objects + 1);
+        Ok(())
+    }
+
+    fn data(&mut self, _: u64, bytes: &[u8]) -> io::Result<()> {
+        self.bytes += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn entry_end(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn abort(&mut self, _: &Error) {
+        self.aborts += 1;
+    }
 }
 
 /// Accepts an image for which a payload is there, as it was made: for what a signature would say.

@@ -26,9 +26,9 @@ pub fn in_every_form(layers: &[Vec<Item>], given: bool) -> Result<Accepted, Erro
     let archives = layers.iter().map(|items| archive(items)).collect::<Vec<_>>();
     let world = World::new();
     let merged = merged(&world, &archives, Resolver::Auto, 1);
-    assert_same_result(&merged, &self::merged(&world, &archives, Resolver::Walk, 2), "merged, openat2 and the walk");
+    assert_same_result(&merged, &self::merged(&world, &archives, Resolver::Walk, 4), "merged, openat2 and the walk");
     let overlay = overlay(&world, &archives, Resolver::Auto, 1);
-    assert_same_result(&overlay, &self::overlay(&world, &archives, Resolver::Walk, 2), "overlay, openat2 and the walk");
+    assert_same_result(&overlay, &self::overlay(&world, &archives, Resolver::Walk, 4), "overlay, openat2 and the walk");
     check_model(layers, &merged);
     let (built, stack) = match (merged, overlay) {
         (Ok(built), Ok(stack)) => (built, stack),
