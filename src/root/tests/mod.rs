@@ -1,6 +1,8 @@
 //! Tests of the primitives, each on both resolvers.
 
 mod attributes;
+#[cfg(feature = "fault-injection")]
+mod calls;
 mod objects;
 mod removal;
 mod resolution;
