@@ -232,7 +232,7 @@ fn hash(blob: &[u8], expect: &Expect, limits: &Limits) -> Result<(), ErrorKind> 
     let cancel = CancelToken::new();
     let on = |threads: usize| {
         let threads = NonZeroUsize::new(threads).unwrap();
-        hash_blob(&mut Interrupted(blob, 0), threads, expect, limits, &Stop::new(&cancel, None)).map_err(|error| error.kind())
+        hash_blob(Interrupted(blob, 0), threads, expect, limits, &Stop::new(&cancel, None)).map_err(|error| error.kind())
     };
     let results = [1, 2, 4].map(on);
     assert_eq!(results, [results[0]; 3]);
@@ -261,8 +261,7 @@ fn nothing_is_read_where_neither_size_nor_blob_digest_is_claimed() {
     }
     let cancel = CancelToken::new();
     let stop = Stop::new(&cancel, None);
-    let hash =
-        |expect: &Expect, threads| hash_blob(&mut Untouchable, NonZeroUsize::new(threads).unwrap(), expect, &Limits::default(), &stop);
+    let hash = |expect: &Expect, threads| hash_blob(Untouchable, NonZeroUsize::new(threads).unwrap(), expect, &Limits::default(), &stop);
     assert_eq!([1, 2].map(|threads| hash(&Expect::diff_id(sha256(b"")), threads)), [Ok(()), Ok(())]);
     cancel.cancel();
     for threads in [1, 2] {
