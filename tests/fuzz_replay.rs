@@ -364,6 +364,7 @@ const POLICY_SEEDS: PolicySeeds = &[
     ("owners-mapped-or-recorded", owners(ROOTFS, 7), "file-with-capability a; file-of-another b/b; file-of-nobody c; dir d"),
     ("owners-recorded", owners(OVERLAY, 4), "file-of-another b/b; file-of-nobody c; dir d; fifo a; next; file d/a; hardlink d/b c"),
     ("one-owner", owners(OVERLAY, 3), "dir-with-attribute a; file b; symlink c a; next; file a/c; hardlink d b; hardlink A c; file c/d"),
+    ("one-owner-and-whiteouts", owners(UNKNOWN, 3), "file .wh.a; dir b; file b/.wh.a; file b/.wh..wh..opq; file c"),
     ("times-fixed", owners(ROOTFS, 1 << 4), "file-of-another b; dir d"),
     ("times-clamped", owners(ROOTFS, 8 + (2 << 4)), "file-of-another b; setgid-dir d; file a"),
     ("attributes-that-must-be-held", owners(ROOTFS, 1 << 6), "dir-with-attribute a; file-with-acl b"),

@@ -89,8 +89,8 @@ fn check_tree(tree: &Tree, setting: &Setting) {
             Kind::Socket => panic!("a socket at {what}"),
             Kind::Dir | Kind::File(_) => {}
         }
-        // In overlay form the directory of the layers' directories is the caller's.
-        let made = !path.is_empty() || setting.form == Form::Rootfs;
+        // In overlay form whiteouts and the directory of the layers' directories are the caller's.
+        let made = setting.form == Form::Rootfs || !(path.is_empty() || node.kind == Kind::Char(0));
         assert!(!made || owner.is_none_or(|owner| owner == (node.uid, node.gid)), "{}:{} has {what}", node.uid, node.gid);
         assert!(node.nlink < 2 || *hardlinks != Hardlinks::Reject, "a hardlink at {what}");
         assert!(node.mode & 0o7000 == 0 || *special_bits == SpecialBits::Keep, "mode {:o} at {what}", node.mode);
