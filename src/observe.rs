@@ -6,8 +6,8 @@ mod report;
 
 pub use report::{Compression, EntryCounts, Events, LayerReport, Verified};
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use crate::error::{Error, ErrorKind, Location};
 
@@ -165,6 +165,8 @@ pub struct Progress {
 }
 
 /// Hears what happens, as it happens, on the thread that applies.
+///
+/// Where layers are [side by side](crate::Unpacker::apply_all), one call at a time, of the layers in turns; those of one layer in order.
 pub trait Observer {
     /// Hears each event: all of them, whatever [`Limits::events`](crate::Limits) says.
     fn event(&mut self, layer: u64, event: &Event) {
@@ -213,21 +215,29 @@ pub(crate) struct Log {
     events: Events,
     /// The entry that is worked on.
     location: Location,
-    observer: Box<dyn Observer + Send>,
+    /// None hears nothing.
+    observer: Option<Arc<Mutex<Box<dyn Observer + Send>>>>,
 }
-
-/// Hears nothing.
-struct Silent;
-
-impl Observer for Silent {}
 
 impl Log {
     pub(crate) fn new(cap: u64) -> Self {
-        Self { layer: 0, cap, events: Events::default(), location: Location::default(), observer: Box::new(Silent) }
+        Self { layer: 0, cap, events: Events::default(), location: Location::default(), observer: None }
     }
 
     pub(crate) fn set_observer(&mut self, observer: Box<dyn Observer + Send>) {
-        self.observer = observer;
+        self.observer = Some(Arc::new(Mutex::new(observer)));
+    }
+
+    /// For a layer that is at work beside others: the observer is the same.
+    pub(crate) fn beside(&self, layer: u64) -> Self {
+        Self { layer, observer: self.observer.clone(), ..Self::new(self.cap) }
+    }
+
+    /// Tells the observer, if there is one. One that panicked hears nothing more.
+    fn tell(&self, tell: impl FnOnce(&mut dyn Observer)) {
+        if let Some(Ok(mut observer)) = self.observer.as_ref().map(|observer| observer.lock()) {
+            tell(&mut **observer);
+        }
     }
 
     /// How many events are kept in full for a layer.
@@ -263,12 +273,12 @@ impl Log {
     }
 
     pub(crate) fn record(&mut self, event: Event) {
-        self.observer.event(self.layer, &event);
+        self.tell(|observer| observer.event(self.layer, &event));
         self.events.record(event, self.cap);
     }
 
-    pub(crate) fn progress(&mut self, progress: &Progress) {
-        self.observer.progress(progress);
+    pub(crate) fn progress(&self, progress: &Progress) {
+        self.tell(|observer| observer.progress(progress));
     }
 
     /// Gives the events of the layer.

@@ -1,7 +1,10 @@
 //! The paved path: [`Unpacker`] takes layers, bottom first, and commits a tree that was verified to the last byte.
 
+mod job;
+mod side_by_side;
 mod target;
 
+pub(crate) use job::{Job, Whole};
 pub use target::LowerLayers;
 
 use std::ffi::{OsStr, OsString};
@@ -11,13 +14,11 @@ use std::num::NonZeroUsize;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::sync::Arc;
 
-use crate::apply::{Applied, OverlayForm};
-use crate::archive::EndOfArchive;
-use crate::blob::{BlobStream, BlobSummary, Buffer, Counts, Deadline, Expect, LayerProof, Stop, drive, hash_blob};
+use crate::apply::OverlayForm;
+use crate::blob::{Deadline, Expect, Share, Stop};
 use crate::entry::Owner;
 use crate::error::{Error, ErrorKind};
-use crate::layer::LayerStream;
-use crate::observe::{CancelToken, Event, LayerReport, Log, Observer, Progress};
+use crate::observe::{CancelToken, LayerReport, Log, Observer};
 use crate::policy::Policy;
 use crate::root::{Root, caller};
 use crate::stage::{Durability, LayerVerified, layer_name};
@@ -158,6 +159,9 @@ impl Unpacker {
     /// reads and decodes ahead, and both hash what there is while they would wait for each other. A third hashes, and further ones, at
     /// most 4, fill files. Only the caller's parses, and makes or removes names, so the result is the same.
     ///
+    /// Layers that are [side by side](Self::apply_all) have so many together: each one at first, or its part where there are fewer layers
+    /// than threads; and one that has no other beside it any more, or only such that wait for it, takes theirs.
+    ///
     /// Default 2.
     #[must_use]
     pub fn threads(mut self, threads: NonZeroUsize) -> Self {
@@ -194,10 +198,36 @@ impl Unpacker {
     /// Whatever is wrong with the claim, the blob, the archive, an entry or the filesystem. A failed layer spoils the unpacker: every
     /// later call gives the same error. `Ok` means that the whole layer is in the private directory and every claim matched.
     pub fn apply(&mut self, expect: &Expect, blob: impl Read + Send) -> Result<LayerReport, Error> {
-        self.begin()?;
-        let deadline = self.policy.limits.deadline.and_then(Deadline::after);
-        let result = self.apply_stream(expect, blob, deadline);
-        self.end(result)
+        self.apply_one(|job| job.stream(expect, blob))
+    }
+
+    /// Applies layers as [`apply`](Self::apply) does, bottom first: those of an [overlay](Self::overlay) side by side.
+    ///
+    /// With more than one [thread](Self::threads) as many layers as there are threads are at work at the same time; one that needs to know
+    /// what lies below it waits for the layers that it looks into. Trees, reports and the error are those of one after the other. What is
+    /// not: the observer hears the layers in turns, and may have heard of those above one that failed; a
+    /// [deadline](crate::Limits::deadline) leaves out the time that a layer waits for those below. Layers that all go into one tree are
+    /// applied one after the other.
+    ///
+    /// A layer at work costs memory as it does alone: 1 MiB for bytes that were read or decoded, where it has more than one thread up to
+    /// 10 MiB, and a decoder; beside that what [`Limits`](crate::Limits) lets wait for its end.
+    ///
+    /// ```
+    /// use safe_layers::{Expect, OverlayForm, Policy, Root, Unpacker};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let (path, blob) = (dir.path(), vec![0_u8; 1024]);
+    /// let parent = Root::open_ambient(path, safe_layers::ambient_authority())?;
+    /// let mut unpacker = Unpacker::overlay(parent, "image", OverlayForm::User, Policy::rootless())?;
+    /// unpacker.apply_all([&blob, &blob].map(|layer| (Expect::dangerous_unverified(), layer.as_slice())))?;
+    /// assert_eq!(unpacker.commit()?.layers.len(), 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// That of the lowest layer that failed, as [`apply`](Self::apply) gives it. `Ok` means that every layer is in the private directory and
+    /// every claim matched.
+    pub fn apply_all<R: Read + Send>(&mut self, layers: impl IntoIterator<Item = (Expect, R)>) -> Result<(), Error> {
+        self.apply_each(layers, |(expect, blob), job| job.stream(&expect, blob))
     }
 
     /// As [`apply`](Self::apply), from the start of a file, whose blob digest and size are checked before any byte is decoded.
@@ -208,23 +238,7 @@ impl Unpacker {
     /// As [`apply`](Self::apply).
     pub fn apply_file(&mut self, expect: &Expect, blob: &File) -> Result<LayerReport, Error> {
         let rewind = |mut blob: &File| blob.seek(SeekFrom::Start(0)).map(drop).map_err(|e| Error::io("rewinding the blob", &e));
-        self.apply_twice(expect, || rewind(blob).map(|()| blob))
-    }
-
-    /// As [`apply_file`](Self::apply_file), from what `open` gives, each time from its start.
-    pub(crate) fn apply_twice<R: Read + Send>(
-        &mut self,
-        expect: &Expect,
-        open: impl Fn() -> Result<R, Error>,
-    ) -> Result<LayerReport, Error> {
-        self.begin()?;
-        let deadline = self.policy.limits.deadline.and_then(Deadline::after);
-        let stop = Stop::new(&self.cancel, deadline);
-        let result = open()
-            .and_then(|blob| hash_blob(blob, self.threads, expect, &self.policy.limits, &stop))
-            .and_then(|()| open())
-            .and_then(|blob| self.apply_stream(expect, blob, deadline));
-        self.end(result)
+        self.apply_one(|job| job.verify_and_stream(expect, || rewind(blob).map(|()| blob)))
     }
 
     /// The policy, for callers in the crate that judge more than layers.
@@ -256,16 +270,32 @@ impl Unpacker {
         Ok(())
     }
 
-    fn end(&mut self, result: Result<LayerReport, Error>) -> Result<LayerReport, Error> {
-        let result = result.map_err(|error| self.blame(error, self.layer()));
-        match &result {
-            Ok(report) => {
+    /// Applies the next layer: `work` does it.
+    fn apply_one(&mut self, work: impl FnOnce(&mut Job<'_>) -> Result<Whole, Error>) -> Result<LayerReport, Error> {
+        self.begin()?;
+        let layer = self.layer();
+        let share = Arc::new(Share::alone(self.threads));
+        let Self { policy, target, log, caller, cancel, .. } = self;
+        let deadline = policy.limits.deadline.and_then(Deadline::after);
+        let stop = Stop::new(cancel, deadline);
+        let mut begin = || target.begin_layer(policy);
+        match work(&mut Job { layer, policy, caller: *caller, share: &share, stop, log, begin: &mut begin }) {
+            Ok(Whole { applier, verified, report }) => {
+                self.target.end_layer(applier);
+                self.layers.push(verified);
                 self.reports.push(report.clone());
                 self.state = State::Ready;
+                Ok(report)
             }
-            Err(error) => self.state = State::Spoiled(error.clone()),
+            Err(error) => self.fail(error),
         }
-        result
+    }
+
+    /// Spoils the unpacker by the error of the next layer.
+    fn fail<T>(&mut self, error: Error) -> Result<T, Error> {
+        let error = self.blame(error, self.layer());
+        self.state = State::Spoiled(error.clone());
+        Err(error)
     }
 
     fn blame(&self, error: Error, layer: u64) -> Error {
@@ -278,51 +308,6 @@ impl Unpacker {
 
     fn layer(&self) -> u64 {
         crate::convert::len_u64(self.reports.len())
-    }
-
-    fn apply_stream(&mut self, expect: &Expect, blob: impl Read + Send, deadline: Option<Deadline>) -> Result<LayerReport, Error> {
-        let mut applier = self.target.begin_layer(&self.policy, self.threads)?;
-        let layer = self.layer();
-        let mut entries = LayerStream::new(&self.policy, self.caller);
-        let stream = BlobStream::new(expect, &self.policy.limits, self.policy.oddities);
-        let stop = Stop::new(&self.cancel, deadline);
-        let (policy, log) = (&self.policy, &mut self.log);
-        let mut sink = |piece: &Arc<Buffer>, counts: Counts| {
-            applier.begin_piece(piece);
-            let fed = entries.feed(piece.filled(), policy, &mut applier, log);
-            // What cannot be written comes before what cannot be parsed.
-            applier.end_piece()?;
-            fed?;
-            let Counts { blob_bytes, decoded_bytes } = counts;
-            log.progress(&Progress { layer, blob_bytes, decoded_bytes, entries: entries.entries() });
-            Ok(())
-        };
-        let driven = drive(blob, stream, self.threads, &stop, &mut sink);
-        // What went wrong with a file that was being filled came before whatever stopped the rest.
-        applier.settle()?;
-        let (proof, summary, events) = driven?;
-        events.into_iter().for_each(|event: Event| self.log.record(event));
-        let end = entries.finish(&mut self.log)?;
-        let applied = applier.end_layer(&stop, &mut self.log)?;
-        self.target.end_layer(applier);
-        Ok(self.report(proof, end, &summary, applied))
-    }
-
-    fn report(&mut self, proof: LayerProof, end: EndOfArchive, summary: &BlobSummary, applied: Applied) -> LayerReport {
-        let (diff_id, verified) = (proof.diff_id(), proof.verified());
-        self.layers.push(LayerVerified::new(proof, end));
-        LayerReport {
-            blob_digest: summary.blob_digest,
-            blob_bytes: summary.blob_bytes,
-            diff_id,
-            decoded_bytes: summary.decoded_bytes,
-            compression: summary.compression,
-            verified,
-            entries: applied.counts,
-            file_bytes: applied.file_bytes,
-            root_opaque: applied.root_opaque,
-            events: self.log.end(),
-        }
     }
 }
 

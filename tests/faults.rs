@@ -27,7 +27,7 @@ use common::canary::make_removable;
 use common::engine::{self, Form, Mode};
 use common::snapshot::{Tree, assert_same};
 use safe_layers::fault::{Calls, Fault, inject};
-use safe_layers::{Durability, Error, ErrorKind, LayerReport, Reason, Resolver, Root, recover};
+use safe_layers::{Durability, Error, ErrorKind, Expect, LayerReport, Reason, Resolver, Root, recover};
 
 const ERRNOS: [(&str, i32); 11] = [
     ("EPERM", 1),
@@ -43,14 +43,18 @@ const ERRNOS: [(&str, i32); 11] = [
     ("EDQUOT", 122),
 ];
 
-const MODES: [Mode; 6] = [
+const MODES: [Mode; 7] = [
     Mode { form: Form::Rootfs, resolver: Resolver::Auto, threads: 1, chunk: usize::MAX },
     Mode { form: Form::Rootfs, resolver: Resolver::Walk, threads: 1, chunk: usize::MAX },
     Mode { form: Form::Overlay, resolver: Resolver::Auto, threads: 1, chunk: usize::MAX },
     Mode { form: Form::Overlay, resolver: Resolver::Walk, threads: 1, chunk: usize::MAX },
     Mode { form: Form::Rootfs, resolver: Resolver::Auto, threads: 2, chunk: usize::MAX },
     Mode { form: Form::Overlay, resolver: Resolver::Walk, threads: 4, chunk: usize::MAX },
+    BESIDE,
 ];
+
+/// With the layers side by side.
+const BESIDE: Mode = Mode { form: Form::Overlay, resolver: Resolver::Auto, threads: 2, chunk: usize::MAX };
 
 /// Layers that need every kind of call.
 fn layers() -> [Tar; 2] {
@@ -83,8 +87,12 @@ fn layers() -> [Tar; 2] {
 
 fn unpack(parent: &Path, mode: Mode) -> Result<Vec<LayerReport>, Error> {
     let mut unpacker = engine::unpacker(parent, mode, engine::container_for_caller())?.durability(Durability::Tree);
-    for layer in layers() {
-        engine::apply(&mut unpacker, mode, &layer.source(), None)?;
+    if mode == BESIDE {
+        unpacker.apply_all(layers().map(|layer| (Expect::dangerous_unverified(), layer.source().open())))?;
+    } else {
+        for layer in layers() {
+            engine::apply(&mut unpacker, mode, &layer.source(), None)?;
+        }
     }
     Ok(unpacker.commit()?.layers)
 }

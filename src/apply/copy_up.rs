@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
+use super::beneath::Beneath;
 use super::directories::NodeId;
-use super::lower::{Beneath, LowerObject};
+use super::lower::{Handed, LowerObject};
 use super::objects::{fresh, record, unsupported};
 use super::parents::{Missing, Place};
 use super::{Applier, OverlayForm};
@@ -29,14 +30,19 @@ impl Applier {
     pub(super) fn take_attributes_over(&mut self, place: &Place) -> Result<(), Error> {
         let Beneath::Directories(from) = &place.beneath else { return Ok(()) };
         let handed = self.lowers.handed_by(from, |name| self.policy.sets_xattr(name))?;
-        self.policy.owner_over(handed.owner, self.caller).map_or(Ok(()), |owner| place.dir.set_owner(owner))?;
-        for xattr in &handed.xattrs {
-            hold(place.dir.set_xattr(xattr)?, xattr)?;
-        }
-        place.dir.set_mode(0o700)?;
+        self.give(&place.dir, &handed)?;
         let (added, freed) = self.directories.set_default_acl(place.node, handed.default_acl);
         self.reserve(added, freed)?;
         self.directories.set_last(place.node, handed.last)
+    }
+
+    /// Gives a directory what it can have at once of what was handed on.
+    fn give(&self, dir: &Dir, handed: &Handed) -> Result<(), Error> {
+        self.policy.owner_over(handed.owner, self.caller).map_or(Ok(()), |owner| dir.set_owner(owner))?;
+        for xattr in &handed.xattrs {
+            hold(dir.set_xattr(xattr)?, xattr)?;
+        }
+        dir.set_mode(0o700)
     }
 
     /// Sees to it that nothing lower shows in `dir`, which stands at `name`.
@@ -79,9 +85,7 @@ impl Applier {
     }
 
     fn copy_file(&mut self, object: &LowerObject, place: &Place, name: Name<'_>, log: &mut Log) -> Result<(), Error> {
-        let wanted = |name: &[u8]| self.policy.sets_xattr(name);
-        let (lower, unreadable) = (self.lowers.root_of(object)?, self.lowers.unreadable(object));
-        let mut from = lower.open_file((&object.dir, name), &object.stat, unreadable, wanted)?;
+        let mut from = self.lowers.open_file(object, name, |name| self.policy.sets_xattr(name))?;
         self.copies.bytes = self.copies.bytes.saturating_add(from.len());
         let limit = self.policy.limits.total_bytes;
         if self.copies.bytes > limit {
@@ -133,12 +137,18 @@ impl Applier {
         record(self.root.top(), &implicit)
     }
 
-    /// Gives the root of a layer in overlay form, which has no entry, what it has then. Layers above it look at it.
-    pub(super) fn end_overlay_root(&self) -> Result<(), Error> {
-        match self.beneath_top {
+    /// Gives the root of a layer in overlay form, which has no entry, what it has then: what the layer below it has, if there is one.
+    /// Nothing that is made in the root depends on it, so no layer waits for another here: all are complete, and those below have theirs.
+    pub(crate) fn take_root_over(&self) -> Result<(), Error> {
+        match &self.beneath_top {
             _ if self.form.is_none() || self.directories.has_entry(NodeId::TOP) => Ok(()),
-            Beneath::Directories(_) => Ok(()),
-            Beneath::Nothing | Beneath::Unknown => self.prepare_new_root(),
+            Beneath::Directories(from) => {
+                let handed = self.lowers.handed_by(from, |name| self.policy.sets_xattr(name))?;
+                self.give(self.root.top(), &handed)?;
+                self.root_handed.get_or_init(|| handed);
+                Ok(())
+            }
+            Beneath::Nothing | Beneath::At(_) | Beneath::Unknown => self.prepare_new_root(),
         }
     }
 }

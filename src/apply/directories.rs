@@ -185,10 +185,10 @@ impl Directories {
         self.node(node).is_ok_and(|node| node.entry == self.layer)
     }
 
-    /// Marks that nothing of a lower layer is left in the directory; gives whether that was known before.
-    pub(super) fn set_cleared(&mut self, node: NodeId) -> Result<bool, Error> {
+    /// Marks that nothing of a lower layer is left in the directory.
+    pub(super) fn set_cleared(&mut self, node: NodeId) -> Result<(), Error> {
         let layer = self.layer;
-        self.node_mut(node).map(|node| std::mem::replace(&mut node.cleared, layer) == layer)
+        self.node_mut(node).map(|node| node.cleared = layer)
     }
 
     /// Whether nothing of a lower layer is left in the directory.

@@ -46,8 +46,8 @@ impl Applier {
             self.prepare_new_root()?;
         }
         let dir = self.go_to(node, way)?;
-        let last = self.directories.last(node)?;
-        if let Some(acl) = self.directories.default_acl(node) {
+        let (last, acl) = self.last_of(node)?;
+        if let Some(acl) = acl {
             self.set_xattr(&dir, acl, log)?;
         }
         match last.mode {

@@ -1,14 +1,19 @@
 //! What lies below a layer that is unpacked in overlay form: what a name shows in the lower layers, read as overlayfs reads them.
+//!
+//! Those that the same unpacker makes may be at work still: whoever looks into one waits until it is complete.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::directories::{Final, Mode};
+use super::awaited::Awaited;
+use super::beneath::{Beneath, LowerDirs, join};
+use super::directories::{Final, Mode, NodeId, internal};
 use super::{Applier, OverlayForm};
 use crate::archive::Xattr;
+use crate::blob::Share;
 use crate::entry::{DEFAULT_ACL, Name, Owner};
-use crate::error::Error;
-use crate::root::{Attributes as _, Dir, Kind, Root, Stat, Step, Unreadable, read_xattrs};
+use crate::error::{Error, ErrorKind};
+use crate::root::{Attributes as _, Dir, Kind, OldFile, Root, Stat, Step, Unreadable, read_xattrs};
 
 /// The layers below, as one layer sees them.
 #[derive(Debug)]
@@ -16,9 +21,11 @@ pub(crate) struct Lowers {
     layers: Layers,
     /// The directories that were found in them, so that a way that is gone again costs no look at every layer.
     found: Mutex<Found>,
+    /// The threads of the layer, one of which it lends while it waits for one below.
+    share: Option<Arc<Share>>,
 }
 
-/// Top first, as far as an opaque root lets them show.
+/// Top first.
 #[derive(Clone, Debug)]
 enum Layers {
     /// All of them; none below the first layer, or where all layers go into one tree.
@@ -27,7 +34,7 @@ enum Layers {
     Unknown,
 }
 
-/// Directories by their paths, and the layers that are merged there.
+/// Directories by their paths, and the layers that are merged there: none where it is known that there is no directory.
 #[derive(Debug, Default)]
 struct Found {
     layers: HashMap<Vec<u8>, Arc<[usize]>>,
@@ -51,30 +58,17 @@ impl Found {
 /// One layer below.
 #[derive(Clone, Debug)]
 pub(crate) enum Lower {
-    /// Unpacked before, by the same unpacker: its directories do not have their final attributes yet.
-    Unpacked(Arc<Applier>),
+    /// One of the same unpacker: its directories do not have their final attributes yet.
+    Unpacked(Arc<Awaited>),
     /// A directory of the caller's.
     Given(Arc<Root>, OverlayForm),
 }
 
-/// The directories of lower layers that a directory of this layer is merged with.
-#[derive(Clone, Debug, Default)]
-pub(super) enum Beneath {
-    /// None, or they are hidden.
-    #[default]
-    Nothing,
-    Directories(LowerDirs),
-    /// It is not known.
-    Unknown,
-}
-
-/// The directories at one path in some of the lower layers. By name, not by handle: there may be very many.
-#[derive(Clone, Debug)]
-pub(super) struct LowerDirs {
-    /// Joined names, none of them a symlink in any of the layers.
-    path: Arc<[u8]>,
-    /// Top first; never empty.
-    layers: Arc<[usize]>,
+/// A layer below that is complete.
+#[derive(Clone, Copy)]
+enum Complete<'l> {
+    Unpacked(&'l Applier, &'l Awaited),
+    Given(&'l Root, OverlayForm),
 }
 
 /// What a name shows in the lower layers.
@@ -106,27 +100,6 @@ pub(super) struct Handed {
     pub(super) default_acl: Option<Xattr>,
 }
 
-impl LowerDirs {
-    fn path_of(&self, name: Name<'_>) -> Vec<u8> {
-        let separator: &[u8] = if self.path.is_empty() { b"" } else { b"/" };
-        [&self.path, separator, name.as_bytes()].concat()
-    }
-}
-
-impl Beneath {
-    /// The path in the lower layers.
-    pub(super) fn path(&self) -> Option<&[u8]> {
-        match self {
-            Self::Directories(dirs) => Some(&dirs.path),
-            Self::Nothing | Self::Unknown => None,
-        }
-    }
-
-    pub(super) fn is_nothing(&self) -> bool {
-        matches!(self, Self::Nothing)
-    }
-}
-
 impl Clone for Lowers {
     /// For another layer, which finds its way itself.
     fn clone(&self) -> Self {
@@ -144,23 +117,31 @@ impl Lowers {
     }
 
     fn of(layers: Layers) -> Self {
-        Self { layers, found: Mutex::default() }
+        Self { layers, found: Mutex::default(), share: None }
     }
 
-    /// Puts a layer on top; an opaque one hides the others.
-    pub(crate) fn push(&mut self, layer: Arc<Applier>) {
+    /// Puts a layer on top.
+    pub(crate) fn push(&mut self, layer: Arc<Awaited>) {
         match &mut self.layers {
-            Layers::Known(lowers) => {
-                if layer.root_opaque {
-                    lowers.clear();
-                }
-                lowers.insert(0, Lower::Unpacked(layer));
-            }
+            Layers::Known(lowers) => lowers.insert(0, Lower::Unpacked(layer)),
             Layers::Unknown => {}
         }
     }
 
-    /// What the root of the layer is merged with.
+    /// These, and on top of them layers that may be at work still, given bottom first.
+    pub(crate) fn with(&self, layers: &[Arc<Awaited>]) -> Self {
+        match &self.layers {
+            Layers::Known(lowers) => Self::known(layers.iter().rev().cloned().map(Lower::Unpacked).chain(lowers.iter().cloned()).collect()),
+            Layers::Unknown => Self::unknown(),
+        }
+    }
+
+    /// Says which threads the layer that looks has; none once it is complete.
+    pub(super) fn lend_of(&mut self, share: Option<Arc<Share>>) {
+        self.share = share;
+    }
+
+    /// What the root of the layer is merged with, as far as an opaque root lets it show.
     pub(super) fn top(&self) -> Beneath {
         match &self.layers {
             Layers::Known(lowers) if lowers.is_empty() => Beneath::Nothing,
@@ -173,15 +154,15 @@ impl Lowers {
         matches!(self.layers, Layers::Unknown)
     }
 
-    /// Gives what `name` shows in directories that are merged.
+    /// Gives what `name` shows in directories that are merged. Layers below the one that decides it are not waited for.
     pub(super) fn show(&self, beneath: &Beneath, name: Name<'_>) -> Result<Shown, Error> {
-        let dirs = match beneath {
-            Beneath::Nothing => return Ok(Shown::Nothing),
+        let dirs = match self.resolve(beneath)? {
+            Beneath::Nothing | Beneath::At(_) => return Ok(Shown::Nothing),
             Beneath::Unknown => return Ok(Shown::Unknown),
             Beneath::Directories(dirs) => dirs,
         };
-        let path = dirs.path_of(name);
-        if let Some(layers) = self.found().layers.get(&path).cloned() {
+        let path = join(&dirs.path, name);
+        if let Some(layers) = self.found_at(&path).filter(|layers| !layers.is_empty()) {
             return Ok(Shown::Directory(Beneath::Directories(LowerDirs { path: path.into(), layers })));
         }
         let mut merged = Vec::new();
@@ -195,12 +176,11 @@ impl Lowers {
                         break;
                     }
                 }
-                Step::Symlink | Step::Other if merged.is_empty() => {
-                    let dir = lower.root().directory_at(&dirs.path)?;
-                    let stat = dir.stat_of(name)?;
-                    return Ok(stat.map_or(Shown::Nothing, |stat| Shown::Object(LowerObject { layer, dir, stat })));
-                }
+                Step::Symlink | Step::Other if merged.is_empty() => return lower.object((layer, &dirs.path), name),
                 Step::Symlink | Step::Other | Step::Whiteout => break,
+            }
+            if dirs.path.is_empty() && lower.hides_all_below() {
+                break;
             }
         }
         if merged.is_empty() {
@@ -209,6 +189,48 @@ impl Lowers {
         let layers = merged.into();
         self.found().keep(&path, &layers);
         Ok(Shown::Directory(Beneath::Directories(LowerDirs { path: path.into(), layers })))
+    }
+
+    /// Gives the directories themselves, looked for by now.
+    fn resolve(&self, beneath: &Beneath) -> Result<Beneath, Error> {
+        let Beneath::At(unasked) = beneath else { return Ok(beneath.clone()) };
+        if let Some(answer) = unasked.answer.get() {
+            return Ok(answer.clone());
+        }
+        let answer = self.at(&unasked.path)?;
+        Ok(unasked.answer.get_or_init(|| answer).clone())
+    }
+
+    /// Gives the directories at a path of joined names.
+    fn at(&self, path: &[u8]) -> Result<Beneath, Error> {
+        match self.found_at(path) {
+            Some(layers) if layers.is_empty() => return Ok(Beneath::Nothing),
+            Some(layers) => return Ok(Beneath::Directories(LowerDirs { path: path.into(), layers })),
+            None => {}
+        }
+        let mut beneath = self.top();
+        for raw in path.split(|byte| *byte == b'/').filter(|raw| !raw.is_empty()) {
+            let name = Name::new(raw).ok_or_else(|| Error::new(ErrorKind::InvalidName, "a parent"))?;
+            beneath = self.directories(&beneath, name)?;
+        }
+        if beneath.is_nothing() {
+            self.found().keep(path, &Arc::default());
+        }
+        Ok(beneath)
+    }
+
+    /// Whether there is nothing of lower layers, by a look if need be.
+    pub(super) fn show_nothing(&self, beneath: &Beneath) -> Result<bool, Error> {
+        Ok(self.resolve(beneath)?.is_nothing())
+    }
+
+    /// As [`show_nothing`](Self::show_nothing), at a path of joined names.
+    pub(super) fn show_nothing_at(&self, path: &[u8]) -> Result<bool, Error> {
+        Ok(self.at(path)?.is_nothing())
+    }
+
+    fn found_at(&self, path: &[u8]) -> Option<Arc<[usize]>> {
+        self.found().layers.get(path).cloned()
     }
 
     /// What was found stays true whatever became of the thread that found it.
@@ -232,8 +254,8 @@ impl Lowers {
         let dir = lower.root().directory_at(&from.path)?.readable()?;
         let stat = dir.stat()?;
         let (last, planned) = match lower {
-            Lower::Unpacked(applier) => applier.planned(&dir)?,
-            Lower::Given(..) => (Final { mode: Mode::Set(stat.mode), mtime: stat.mtime }, None),
+            Complete::Unpacked(applier, _) => applier.planned(&dir)?,
+            Complete::Given(..) => (Final { mode: Mode::Set(stat.mode), mtime: stat.mtime }, None),
         };
         let mut xattrs = read_xattrs(&dir, wanted)?;
         let on_disk = xattrs.extract_if(.., |xattr| xattr.name == DEFAULT_ACL).next();
@@ -242,48 +264,81 @@ impl Lowers {
 
     /// The root that `object` is reached through.
     pub(super) fn root_of(&self, object: &LowerObject) -> Result<&Root, Error> {
-        self.lower(object.layer).map(Lower::root)
+        self.lower(object.layer).map(Complete::root)
     }
 
-    /// What becomes of `object` where its mode does not let the caller read it: what the caller gave is not touched.
-    pub(super) fn unreadable(&self, object: &LowerObject) -> Unreadable {
-        match self.lower(object.layer) {
-            Ok(Lower::Unpacked(_)) => Unreadable::Grant,
-            Ok(Lower::Given(..)) | Err(_) => Unreadable::Refuse,
-        }
+    /// Opens `object`, a regular file with this name. Where its mode does not let the caller read it, it gives it for the moment, but
+    /// what the caller gave is not touched.
+    pub(super) fn open_file(&self, object: &LowerObject, name: Name<'_>, wanted: impl Fn(&[u8]) -> bool) -> Result<OldFile, Error> {
+        let lower = self.lower(object.layer)?;
+        let (unreadable, _held) = match &lower {
+            Complete::Unpacked(_, awaited) => (Unreadable::Grant, Some(awaited.hold_modes())),
+            Complete::Given(..) => (Unreadable::Refuse, None),
+        };
+        lower.root().open_file((&object.dir, name), &object.stat, unreadable, wanted)
     }
 
-    fn lower(&self, layer: usize) -> Result<&Lower, Error> {
+    /// Gives a layer of the list, and waits until it is complete.
+    fn lower(&self, layer: usize) -> Result<Complete<'_>, Error> {
         let lower = match &self.layers {
             Layers::Known(lowers) => lowers.get(layer),
             Layers::Unknown => None,
         };
-        lower.ok_or_else(|| super::directories::internal("a lower layer that is not in the list"))
+        match lower.ok_or_else(|| internal("a lower layer that is not in the list"))? {
+            Lower::Unpacked(awaited) => Ok(Complete::Unpacked(awaited.wait(self.share.as_deref())?, awaited)),
+            Lower::Given(root, form) => Ok(Complete::Given(root, *form)),
+        }
     }
 }
 
-impl Lower {
-    fn root(&self) -> &Root {
+impl<'l> Complete<'l> {
+    fn root(self) -> &'l Root {
         match self {
-            Self::Unpacked(applier) => &applier.root,
+            Self::Unpacked(applier, _) => &applier.root,
             Self::Given(root, _) => root,
         }
     }
 
     /// Whether nothing below the layer shows in one of its directories.
-    fn is_opaque(&self, dir: &Dir) -> Result<bool, Error> {
+    ///
+    /// A directory of a layer that never looked whether there was something below is not known to be opaque: then one looks further,
+    /// as overlayfs does, through the same layers, and what ended the layer's own look ends this one. So it finds what it would have.
+    fn is_opaque(self, dir: &Dir) -> Result<bool, Error> {
         match self {
-            Self::Unpacked(applier) => Ok(applier.directories.find(dir.id()).is_some_and(|node| applier.directories.is_cleared(node))),
+            Self::Unpacked(applier, _) => Ok(applier.directories.find(dir.id()).is_some_and(|node| applier.directories.is_cleared(node))),
             Self::Given(_, form) => Ok(dir.readable()?.xattr(form.opaque_xattr())?.as_deref() == Some(b"y")),
         }
+    }
+
+    /// Whether nothing below the layer shows at all.
+    fn hides_all_below(self) -> bool {
+        matches!(self, Self::Unpacked(applier, _) if applier.root_opaque)
+    }
+
+    /// Gives what is no directory and stands at `name`.
+    fn object(self, (layer, path): (usize, &[u8]), name: Name<'_>) -> Result<Shown, Error> {
+        let dir = self.root().directory_at(path)?;
+        let _held = match self {
+            Self::Unpacked(_, awaited) => Some(awaited.hold_modes()),
+            Self::Given(..) => None,
+        };
+        Ok(dir.stat_of(name)?.map_or(Shown::Nothing, |stat| Shown::Object(LowerObject { layer, dir, stat })))
     }
 }
 
 impl Applier {
     /// What a directory of this layer is to have in the end.
     fn planned(&self, dir: &Dir) -> Result<(Final, Option<Xattr>), Error> {
-        let node = self.directories.find(dir.id()).ok_or_else(|| super::directories::internal("a directory that nobody made"))?;
-        Ok((self.directories.last(node)?, self.directories.default_acl(node).cloned()))
+        let node = self.directories.find(dir.id()).ok_or_else(|| internal("a directory that nobody made"))?;
+        self.last_of(node).map(|(last, acl)| (last, acl.cloned()))
+    }
+
+    /// As [`planned`](Self::planned); the root may have it from the layers below.
+    pub(super) fn last_of(&self, node: NodeId) -> Result<(Final, Option<&Xattr>), Error> {
+        match self.root_handed.get() {
+            Some(handed) if node == NodeId::TOP => Ok((handed.last, handed.default_acl.as_ref())),
+            _ => Ok((self.directories.last(node)?, self.directories.default_acl(node))),
+        }
     }
 }
 

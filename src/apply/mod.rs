@@ -1,6 +1,8 @@
 //! Applies vetted entries to a tree, or to the directory of one layer in overlay form: replacement, whiteouts, hardlinks, attributes in the order that the
 //! kernel forces. Everything reaches the disk through [`Root`].
 
+mod awaited;
+mod beneath;
 mod copy_up;
 mod directories;
 mod files;
@@ -16,25 +18,26 @@ mod view;
 mod whiteouts;
 pub(crate) mod written;
 
-use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use crate::blob::{Buffer, Stop};
+use crate::blob::{Buffer, Share, Stop};
 use crate::entry::{Entry, EntryKind, Owner};
 use crate::error::{Error, ErrorKind, Location};
 use crate::layer::Sink;
 use crate::observe::{EntryCounts, Event, Log, Reason};
 use crate::policy::{IMPLICIT_MODE, Judged, Policy, Resolver};
 use crate::root::{Attributes as _, Root, caller};
+use beneath::Beneath;
 use copy_up::Copies;
 use directories::{Directories, Final, Inheritance, Mode, NodeId};
 use files::OpenFile;
 use fill::{Fillers, gone};
 use links::Deferred;
-use lower::Beneath;
+use lower::Handed;
 use parents::Cache;
 use written::Written;
 
+pub(crate) use awaited::Awaited;
 pub(crate) use finish::TreeComplete;
 pub(crate) use lower::{Lower, Lowers};
 
@@ -73,6 +76,8 @@ pub(crate) struct Applier {
     form: Option<OverlayForm>,
     lowers: Lowers,
     beneath_top: Beneath,
+    /// What the root has of the layers below.
+    root_handed: OnceLock<Handed>,
     /// Whether the layer hides all below it.
     root_opaque: bool,
     copies: Copies,
@@ -108,7 +113,6 @@ impl Applier {
         let mut applier = Self::new(root, policy, Ground::Staged)?;
         applier.beneath_top = lowers.top();
         (applier.form, applier.lowers) = (Some(form), lowers);
-        applier.take_attributes_over(&applier.top())?;
         Ok(applier)
     }
 
@@ -128,6 +132,7 @@ impl Applier {
             form: None,
             lowers: Lowers::known(Vec::new()),
             beneath_top: Beneath::Nothing,
+            root_handed: OnceLock::new(),
             root_opaque: false,
             copies: Copies::default(),
             directories,
@@ -161,8 +166,8 @@ impl Applier {
         })
     }
 
-    /// Begins a layer: what is there is lower from now on. With more than one thread the others fill files.
-    pub(crate) fn begin_layer(&mut self, threads: NonZeroUsize) -> Result<(), Error> {
+    /// Begins a layer: what is there is lower from now on. With more than three threads the others fill files.
+    pub(crate) fn begin_layer(&mut self, share: &Arc<Share>) -> Result<(), Error> {
         if self.ground == Ground::InPlace {
             // What stands there may have changed since the last layer.
             self.directories = Self::ground_directories(&self.root, &self.policy, self.ground)?;
@@ -184,7 +189,8 @@ impl Applier {
         self.file_bytes = 0;
         self.written = Written::new();
         self.open = None;
-        let beside = threads.get().saturating_sub(FILLED_HERE);
+        self.lowers.lend_of(Some(Arc::clone(share)));
+        let beside = share.threads().saturating_sub(FILLED_HERE);
         self.fillers = (beside > 0).then(|| Fillers::start(beside)).transpose()?;
         Ok(())
     }
@@ -215,7 +221,6 @@ impl Applier {
         // What waited is made in directories that were left: they are opened again.
         self.cache.clear();
         self.make_deferred_links(stop, log)?;
-        self.end_overlay_root()?;
         if self.ground == Ground::InPlace {
             self.finish_directories(stop, log)?;
         }
@@ -226,6 +231,7 @@ impl Applier {
         self.cache.clear();
         self.copies = Copies::default();
         self.written = Written::new();
+        self.lowers.lend_of(None);
         Ok(Applied { counts: self.counts, file_bytes: self.file_bytes, root_opaque: self.root_opaque })
     }
 

@@ -1,7 +1,7 @@
 //! Makes one object for one entry, in place of what stands there, with its attributes; regular files apart.
 
+use super::beneath::Beneath;
 use super::directories::{Final, Inheritance, Mode, NodeId, Standing};
-use super::lower::Beneath;
 use super::parents::{Missing, Place};
 use super::rules::judge_duplicate;
 use super::{Applier, Ground};
@@ -27,23 +27,22 @@ impl Applier {
     /// Applies a directory entry: a new directory, or other attributes for the one that is there.
     pub(super) fn directory(&mut self, entry: &Entry, owner: Option<Owner>, log: &mut Log) -> Result<(), Error> {
         let (place, name) = self.place_for(entry, log)?;
-        let beneath = self.lowers.directories(&place.beneath, name)?;
         let mode = self.mode_at_first(entry.metadata(), place.node);
-        let (made, merges) = match self.root.make_directory(&place.dir, name, mode)? {
-            Made::New(made) => (made, !beneath.is_nothing()),
+        let (made, beneath) = match self.root.make_directory(&place.dir, name, mode)? {
+            Made::New(made) => (made, place.beneath.below(name)),
             Made::Exists => match place.dir.stat_of(name)? {
                 Some(stat) if stat.kind == Kind::Directory => return self.directory_again(&place, name, entry, owner, log),
                 stat => {
                     self.clear_place(&place, name, stat, log)?;
                     let made = fresh(self.root.make_directory(&place.dir, name, mode)?)?;
                     self.cover(&place, name, &made.dir)?;
-                    (made, false)
+                    (made, Beneath::Nothing)
                 }
             },
         };
         let limits = &self.policy.limits;
         let node = self.directories.add((place.node, name), made.dir.id(), self.implicit_last(), Inheritance::Nothing, limits)?;
-        if !merges {
+        if beneath.is_nothing() {
             self.directories.set_cleared(node)?;
         }
         self.prepare_directory(&made, node, place.node, owner)?;
@@ -53,7 +52,6 @@ impl Applier {
         }
         self.landed(&place, entry, name)?;
         self.directories.touch(node)?;
-        let beneath = if merges { beneath } else { Beneath::Nothing };
         self.cache.go_down(&place, name, Place { dir: made.dir, node, beneath });
         Ok(())
     }

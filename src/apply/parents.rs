@@ -1,8 +1,9 @@
 //! From the path of an entry to the handle of the directory that holds it: after this the path is gone.
 
 use super::Applier;
+use super::beneath::Beneath;
 use super::directories::{Final, Inheritance, Mode, NodeId};
-use super::lower::{Beneath, Shown};
+use super::lower::Shown;
 use super::objects::{fresh, record};
 use super::rules;
 use super::view::View;
@@ -134,8 +135,9 @@ impl Applier {
     /// Forgets the way to the last parent if a link on it may be one of a lower layer that is hidden from now on, by what this
     /// layer has at `name`.
     pub(super) fn forget_hidden_link(&mut self, place: &Place, name: Name<'_>) -> Result<(), Error> {
-        if !place.beneath.is_nothing()
-            && self.cache.follows_a_link()
+        // Who follows none needs no look at the layers below.
+        if self.cache.follows_a_link()
+            && !place.beneath.is_nothing()
             && matches!(self.lowers.show(&place.beneath, name)?, Shown::Object(object) if object.kind() == Kind::Symlink)
         {
             self.cache.clear();
@@ -260,7 +262,7 @@ impl Applier {
         if let Some(node) = self.directories.find(dir.id()) {
             self.directories.reopen(node)?;
             let hidden = parent.beneath.is_nothing() || self.directories.is_cleared(node);
-            let beneath = if hidden { Beneath::Nothing } else { self.lowers.directories(&parent.beneath, name)? };
+            let beneath = if hidden { Beneath::Nothing } else { parent.beneath.below(name) };
             return Ok(Place { dir, node, beneath });
         }
         let stat = dir.stat()?;
@@ -346,7 +348,7 @@ impl Applier {
             let dir = self.enter_node(&place.dir, step)?;
             let hidden = place.beneath.is_nothing() || self.directories.is_cleared(step);
             let beneath = match self.directories.name(step) {
-                Some(name) if !hidden => self.lowers.directories(&place.beneath, name)?,
+                Some(name) if !hidden => place.beneath.below(name),
                 _ => Beneath::Nothing,
             };
             place = Place { dir, node: step, beneath };

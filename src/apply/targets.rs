@@ -1,7 +1,8 @@
 //! What the target of a hardlink is: sought where the link's entry comes, and again at the end where it was not there.
 
 use super::Applier;
-use super::lower::{Beneath, LowerObject, Shown};
+use super::beneath::Beneath;
+use super::lower::{LowerObject, Shown};
 use super::parents::{Missing, Place};
 use super::rules::judge_target;
 use super::view::View;

@@ -1,8 +1,9 @@
 //! A layer and those below it seen as one tree, as the mount would show it. Looking makes nothing.
 
 use super::Applier;
+use super::beneath::Beneath;
 use super::directories::{Directories, NodeId};
-use super::lower::{Beneath, Lowers, Shown};
+use super::lower::{Lowers, Shown};
 use super::rules;
 use crate::entry::{EntryPath, Name};
 use crate::error::{Error, ErrorKind};
@@ -46,7 +47,7 @@ impl Views for Tree<'_> {
         Ok(match looked {
             Looked::Directory(dir) => {
                 let hidden = self.directories.find(dir.id()).is_some_and(|node| self.directories.is_cleared(node));
-                let beneath = if hidden { Beneath::Nothing } else { self.lowers.directories(&view.beneath, name)? };
+                let beneath = if hidden { Beneath::Nothing } else { view.beneath.below(name) };
                 Looked::Directory(View { upper: Some(dir), beneath })
             }
             Looked::Missing => self.look_below(view, name)?,

@@ -37,7 +37,7 @@ impl Applier {
         if !self.lowers.are_unknown() {
             let Some((view, _)) = self.seek_parent(entry.path())? else { return Ok(()) };
             let hides = match whiteout {
-                Whiteout::Opaque => !view.beneath.is_nothing(),
+                Whiteout::Opaque => !self.lowers.show_nothing(&view.beneath)?,
                 Whiteout::Hides(hidden) => match hidden.name() {
                     Some(name) => !matches!(self.lowers.show(&view.beneath, name)?, Shown::Nothing),
                     None => false,
@@ -48,7 +48,7 @@ impl Applier {
             }
         }
         let Some((place, _)) = self.parent_of(entry.path(), Missing::CopyUp, log)? else { return Ok(()) };
-        if place.beneath.is_nothing() {
+        if self.lowers.show_nothing(&place.beneath)? {
             return Ok(());
         }
         match whiteout {
@@ -81,7 +81,7 @@ impl Applier {
 
     /// Hides all that lower layers show in a directory.
     fn hide_all(&mut self, node: NodeId) -> Result<(), Error> {
-        if self.directories.is_cleared(node) {
+        if self.holds_nothing_lower(node)? {
             return Ok(());
         }
         if node == NodeId::TOP {
@@ -122,9 +122,10 @@ impl Applier {
     fn hide_children(&mut self, mut todo: Vec<NodeId>) -> Result<(), Error> {
         self.settle()?;
         while let Some(node) = todo.pop() {
-            if self.directories.set_cleared(node)? {
+            if self.holds_nothing_lower(node)? {
                 continue;
             }
+            self.directories.set_cleared(node)?;
             self.cache.clear();
             let dir = self.open_node(node)?;
             let mut spared = HashSet::new();
@@ -136,6 +137,19 @@ impl Applier {
             }
         }
         Ok(())
+    }
+
+    /// Whether nothing of a lower layer is left in a directory, or there never was anything.
+    fn holds_nothing_lower(&mut self, node: NodeId) -> Result<bool, Error> {
+        if self.directories.is_cleared(node) {
+            return Ok(true);
+        }
+        // In one tree what is lower stands in the directory itself.
+        let nothing = self.form.is_some() && self.lowers.show_nothing_at(&self.directories.path(node))?;
+        if nothing {
+            self.directories.set_cleared(node)?;
+        }
+        Ok(nothing)
     }
 
     /// Takes the attributes of a hidden lower twin from a directory that this layer uses without an entry for it.

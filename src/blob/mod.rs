@@ -15,6 +15,7 @@ mod output;
 mod pipeline;
 mod pool;
 mod reader;
+mod share;
 mod sniff;
 mod stop;
 #[cfg(test)]
@@ -27,4 +28,5 @@ pub(crate) use magic::is_compressed;
 pub(crate) use pipeline::{Counts, drive};
 pub(crate) use pool::{Buffer, Part};
 pub(crate) use reader::{BlobStream, BlobSummary, LayerProof, PIECE, hash_blob};
+pub(crate) use share::{Budget, Share, failed_below};
 pub(crate) use stop::{Deadline, Stop};

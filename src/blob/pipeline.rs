@@ -5,7 +5,6 @@
 //! all the time. Every shape uses the same producer, so pieces, order and errors are the same.
 
 use std::io::Read;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread;
@@ -15,6 +14,7 @@ use super::filler::Filler;
 use super::hashing::{Hashed, Hashing};
 use super::pool::{Buffer, Pool};
 use super::reader::{BlobStream, BlobSummary, LayerProof, PIECE};
+use super::share::Share;
 use super::stop::Stop;
 use crate::error::{Error, ErrorKind};
 use crate::observe::Event;
@@ -44,6 +44,7 @@ type Driven = (LayerProof, BlobSummary, Vec<Event>);
 ///
 /// The pieces do not depend on how much each `read` gives. With two threads or more, reading and decoding run ahead on a thread of
 /// their own, with three or more hashing on another; all are joined before the return: a `read` that blocks delays even the sink's error.
+/// With one they do so from when the share grows.
 ///
 /// # Errors
 /// The first of: an error of `source`, of `stream`, of `sink` (which gets all that was decoded before an error), of `stop`.
@@ -53,14 +54,14 @@ type Driven = (LayerProof, BlobSummary, Vec<Event>);
 pub(crate) fn drive<R: Read + Send>(
     source: R,
     stream: BlobStream,
-    threads: NonZeroUsize,
+    share: &Share,
     stop: &Stop<'_>,
     sink: Sink<'_>,
 ) -> Result<Driven, Error> {
     let hashing = Hashing::new(stream.digests());
     let producer = Producer::new(source, stream, &hashing, stop);
-    let ended = match threads.get() {
-        1 => inline(producer, stop, sink),
+    let ended = match share.threads() {
+        0 | 1 => inline(producer, share, stop, sink),
         2 => ahead(producer, Hasher::Whoever, stop, sink),
         _ => ahead(producer, Hasher::Own, stop, sink),
     }?;
@@ -74,7 +75,7 @@ pub(crate) fn drive<R: Read + Send>(
 /// The first of: an error of `source`, of `take`, of `stop`.
 pub(super) fn read_through(
     source: impl Read + Send,
-    threads: NonZeroUsize,
+    share: &Share,
     stop: &Stop<'_>,
     take: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
 ) -> Result<(), Error> {
@@ -85,7 +86,7 @@ pub(super) fn read_through(
         piece.advance(read);
         Ok((read > 0).then_some(piece))
     };
-    if threads.get() == 1 {
+    if share.threads() == 1 {
         while let Some(piece) = next()? {
             take(piece.filled())?;
         }
@@ -117,11 +118,16 @@ enum Hasher {
     Own,
 }
 
-fn inline<R: Read>(mut producer: Producer<'_, R>, stop: &Stop<'_>, sink: Sink<'_>) -> Result<Ended, Error> {
+fn inline<R: Read + Send>(mut producer: Producer<'_, R>, share: &Share, stop: &Stop<'_>, sink: Sink<'_>) -> Result<Ended, Error> {
     while let Some(piece) = producer.next()? {
         while producer.hashing.one() {}
         stop.check()?;
         sink(&piece.buffer, piece.counts)?;
+        drop(piece);
+        if share.grow() {
+            let hasher = if share.threads() > 2 { Hasher::Own } else { Hasher::Whoever };
+            return ahead(producer, hasher, stop, sink);
+        }
     }
     Ok(producer.end())
 }

@@ -3,12 +3,12 @@
 //! Push, no I/O of its own but [`hash_blob`]: the pulling, pushing and threaded forms of the crate share it.
 
 use std::io::Read;
-use std::num::NonZeroUsize;
 
 use super::digests::{Digested, Digests};
 use super::expect::Expect;
 use super::output::Output;
 use super::pipeline::read_through;
+use super::share::Share;
 use super::sniff::Decoder;
 use super::stop::Stop;
 use crate::convert::{len_u64, min_usize};
@@ -281,19 +281,13 @@ impl BlobStream {
 ///
 /// # Errors
 /// [`ErrorKind::SizeMismatch`], [`ErrorKind::DigestMismatch`], the limit `blob_bytes`, [`ErrorKind::Io`], and those of `stop`.
-pub(crate) fn hash_blob(
-    source: impl Read + Send,
-    threads: NonZeroUsize,
-    expect: &Expect,
-    limits: &Limits,
-    stop: &Stop<'_>,
-) -> Result<(), Error> {
+pub(crate) fn hash_blob(source: impl Read + Send, share: &Share, expect: &Expect, limits: &Limits, stop: &Stop<'_>) -> Result<(), Error> {
     if expect.claimed_blob().is_none() && expect.claimed_size().is_none() {
         return Ok(());
     }
     let mut stored = Stored::new(expect, limits);
     let mut hasher = Hasher::new(stored.algorithm);
-    read_through(source, threads, stop, &mut |bytes| {
+    read_through(source, share, stop, &mut |bytes| {
         if len_u64(bytes.len()) > stored.room() {
             return Err(stored.over());
         }

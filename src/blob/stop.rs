@@ -1,7 +1,8 @@
-//! When to stop although the bytes are good: the caller's [`CancelToken`] and the [`Deadline`].
+//! When to stop although the bytes are good: the caller's [`CancelToken`], a layer below that failed, and the [`Deadline`].
 
 use std::time::{Duration, Instant};
 
+use super::share::Share;
 use crate::error::{Error, ErrorKind};
 use crate::observe::CancelToken;
 
@@ -24,18 +25,27 @@ impl Deadline {
 pub(crate) struct Stop<'a> {
     cancel: &'a CancelToken,
     deadline: Option<Deadline>,
+    share: Option<&'a Share>,
 }
 
 impl<'a> Stop<'a> {
     pub(crate) fn new(cancel: &'a CancelToken, deadline: Option<Deadline>) -> Self {
-        Self { cancel, deadline }
+        Self { cancel, deadline, share: None }
     }
 
-    /// Gives the error if the caller cancelled or the deadline passed.
+    /// For a layer that has others beside it.
+    pub(crate) fn beside(self, share: &'a Share) -> Self {
+        Self { share: Some(share), ..self }
+    }
+
+    /// Gives the error if the caller cancelled, a layer below failed, or the deadline passed.
     pub(crate) fn check(&self) -> Result<(), Error> {
         self.cancel.check()?;
+        self.share.map_or(Ok(()), Share::check)?;
+        // What a layer waited for those below is not its own time.
+        let waited = self.share.map(Share::waited).unwrap_or_default();
         match self.deadline {
-            Some(deadline) if Instant::now() >= deadline.at => {
+            Some(deadline) if Instant::now().checked_sub(waited).is_some_and(|now| now >= deadline.at) => {
                 Err(Error::over(ErrorKind::DeadlineExceeded, "deadline", deadline.limit.as_secs()))
             }
             _ => Ok(()),

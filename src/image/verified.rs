@@ -100,6 +100,9 @@ impl Image {
 
     /// Applies every layer, bottom first, and commits: into one tree, or a directory for each layer, as `unpacker` was made.
     ///
+    /// Those that have a directory each are side by side, on the [threads](Unpacker::threads) of `unpacker` together
+    /// ([`Unpacker::apply_all`]); the result is that of one after the other.
+    ///
     /// Before anything is written, each blob must be there and have the claimed size; each is hashed whole before a decoder sees a
     /// byte, and hashed again while it is decoded. A layer of a docker-archive has no claim but its diff_id and is read once.
     ///
@@ -121,10 +124,9 @@ impl Image {
     /// name, and every byte of it hangs from the [anchor](Self::anchor).
     pub fn unpack(&self, mut unpacker: Unpacker) -> Result<Unpacked, Error> {
         self.check_stored(unpacker.policy())?;
-        for layer in &self.0.layers {
-            let applied = unpacker.apply_twice(&layer.claim, || layer.open());
-            applied.map_err(|error| error.at_descriptor(&layer.at))?;
-        }
+        unpacker.apply_each(&self.0.layers, |layer, job| {
+            job.verify_and_stream(&layer.claim, || layer.open()).map_err(|error| error.at_descriptor(&layer.at))
+        })?;
         unpacker.commit()
     }
 

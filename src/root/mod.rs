@@ -16,7 +16,7 @@ pub(crate) mod sys;
 mod tests;
 
 pub(crate) use attributes::{Attributes, OWNER_ALL, XattrRefusal, always_held, caller};
-pub(crate) use copy::{Held, Unreadable, read_xattrs};
+pub(crate) use copy::{Held, OldFile, Unreadable, read_xattrs};
 pub(crate) use create::{Made, NewDir, NewFile};
 #[cfg(feature = "image")]
 pub(crate) use read::Found;

@@ -1,10 +1,9 @@
 //! Where the layers of an unpacker go: one staged tree, a directory of the caller's, or a directory for each layer.
 
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use super::Unpacked;
-use crate::apply::{Applier, Ground, Lower, Lowers, OverlayForm, TreeComplete};
+use crate::apply::{Applier, Awaited, Ground, Lower, Lowers, OverlayForm, TreeComplete};
 use crate::blob::Stop;
 use crate::error::{Error, ErrorKind};
 use crate::observe::{LayerReport, Log};
@@ -37,7 +36,7 @@ pub(super) enum Target {
 /// The layers of an overlay, each in a directory of its own.
 #[derive(Debug)]
 pub(super) struct Stack {
-    layers: Vec<Arc<Applier>>,
+    layers: Vec<Arc<Awaited>>,
     lowers: Lowers,
     form: OverlayForm,
     staged: StagedTree,
@@ -65,18 +64,13 @@ impl Target {
     }
 
     /// Gives what applies the next layer.
-    pub(super) fn begin_layer(&mut self, policy: &Policy, threads: NonZeroUsize) -> Result<Applier, Error> {
-        let mut applier = match self {
+    pub(super) fn begin_layer(&mut self, policy: &Policy) -> Result<Applier, Error> {
+        match self {
             Self::Rootfs { applier, .. } | Self::InPlace { applier } => {
-                applier.take().ok_or_else(|| Error::new(ErrorKind::Cancelled, "an earlier layer was abandoned"))?
+                applier.take().ok_or_else(|| Error::new(ErrorKind::Cancelled, "an earlier layer was abandoned"))
             }
-            Self::Overlay(stack) => {
-                let root = stack.staged.layer_root(stack.layers.len())?;
-                Applier::overlay(root, policy.clone(), stack.form, stack.lowers.clone())?
-            }
-        };
-        applier.begin_layer(threads)?;
-        Ok(applier)
+            Self::Overlay(stack) => stack.begin(stack.layers.len(), &[], policy),
+        }
     }
 
     /// Takes it back after a layer that is whole.
@@ -84,9 +78,9 @@ impl Target {
         match self {
             Self::Rootfs { applier, .. } | Self::InPlace { applier } => *applier = Some(whole),
             Self::Overlay(stack) => {
-                let layer = Arc::new(whole);
-                stack.layers.push(Arc::clone(&layer));
-                stack.lowers.push(layer);
+                let layer = Arc::new(Awaited::default());
+                layer.end(Some(whole));
+                stack.push(layer);
             }
         }
     }
@@ -123,11 +117,30 @@ impl Target {
                 None
             }
             Self::Overlay(Stack { layers, staged, form, .. }) => {
-                let whole = (0..).zip(&layers).map(|(layer, applier)| complete(applier, layer)).collect::<Result<Vec<_>, _>>()?;
+                let layers: Vec<&Applier> = layers.iter().filter_map(|layer| layer.complete()).collect();
+                // While the directories of all are still open to their owner.
+                for (number, layer) in (0..).zip(&layers) {
+                    layer.take_root_over().map_err(|error| error.in_layer(number))?;
+                }
+                let whole = (0..).zip(layers).map(|(layer, applier)| complete(applier, layer)).collect::<Result<Vec<_>, _>>()?;
                 staged.commit(verified, whole, durability)?;
                 Some(form)
             }
         };
         Ok(Unpacked { layers: reports, form })
+    }
+}
+
+impl Stack {
+    /// Makes the directory of a layer, counted from 0, and gives what applies it, on top of those that are there and of `beside`, bottom
+    /// first, which are not yet.
+    pub(super) fn begin(&self, layer: usize, beside: &[Arc<Awaited>], policy: &Policy) -> Result<Applier, Error> {
+        Applier::overlay(self.staged.layer_root(layer)?, policy.clone(), self.form, self.lowers.with(beside))
+    }
+
+    /// Puts a layer that is complete on top.
+    pub(super) fn push(&mut self, layer: Arc<Awaited>) {
+        self.layers.push(Arc::clone(&layer));
+        self.lowers.push(layer);
     }
 }

@@ -24,7 +24,7 @@ pub enum Form {
 }
 
 /// One way to run the engine: all of them must give the same result.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mode {
     pub form: Form,
     pub resolver: Resolver,

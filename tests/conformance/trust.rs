@@ -194,11 +194,12 @@ impl Observer for Changes {
 
 #[test]
 fn a_file_that_changes_between_the_readings_is_an_error() {
-    let blob = tar().add(Entry::file("f", "").body_run([b'x'], 8 << 20)).bytes();
+    // Longer than what may be read ahead of the observer.
+    let blob = tar().add(Entry::file("f", "").body_run([b'x'], 24 << 20)).bytes();
     for way in ways() {
         let world = way.world();
         let file = file_of(&blob);
-        let observer = Changes(file.try_clone().unwrap(), 7 << 20);
+        let observer = Changes(file.try_clone().unwrap(), 23 << 20);
         let mut unpacker = begin(&world, &strict(), way).observer(Box::new(observer));
         let error = unpacker.apply_file(&Expect::blob(sha256(&blob)), &file).map(drop).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::DigestMismatch);

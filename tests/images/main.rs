@@ -311,6 +311,39 @@ fn a_missing_blob_is_told_before_anything_is_written() {
 }
 
 #[test]
+fn layers_side_by_side_give_what_they_give_one_after_the_other() {
+    let layers = || {
+        [
+            tar().dir("etc").file("etc/gone", "1").file("etc/kept", "1").symlink("bin", "usr/bin").dir("usr").dir("usr/bin"),
+            tar().file("etc/.wh.gone", "").file("bin/new", "2").file("etc/kept", "2").file("etc/kept", "2"),
+            tar().dir("opt").file("opt/own", "3"),
+            tar().hardlink("opt/link", "etc/kept").file("usr/.wh..wh..opq", ""),
+        ]
+    };
+    let unpack = |stored: &Stored, threads| {
+        let (_dir, layout) = directory(stored);
+        let dir = tempfile::tempdir().unwrap();
+        let unpacker = engine::unpacker(dir.path(), Mode { threads, ..Mode::OVERLAY[0] }, engine::container_for_caller())?;
+        let unpacked = layout?.image(&unpinned())?.unpack(unpacker)?;
+        Ok((unpacked, (0..4).map(|layer| Tree::take(&dir.path().join(format!("dest/{layer}")), |_| false)).collect::<Vec<_>>()))
+    };
+    let stored = image(layers()).oci();
+    let (unpacked, trees) = unpack(&stored, 1).unwrap();
+    let damaged = |name: &str, stored: Stored| stored.patch(name, |bytes| *bytes.last_mut().unwrap() ^= 1);
+    let damaged = damaged(&stored.layers[3], damaged(&stored.layers[1], stored.clone()));
+    let error: Error = unpack(&damaged, 1).unwrap_err();
+    refused::<()>(Err(error.clone()), ErrorKind::DigestMismatch, "index.json → manifests[0] → layers[1]");
+    for threads in [2, 4, 8] {
+        let (found, found_trees) = unpack(&stored, threads).unwrap();
+        assert_eq!(found, unpacked, "{threads} threads");
+        for (wanted, found) in trees.iter().zip(&found_trees) {
+            assert_same(wanted, found, &format!("{threads} threads"));
+        }
+        assert_eq!(unpack(&damaged, threads).unwrap_err(), error, "{threads} threads");
+    }
+}
+
+#[test]
 fn what_is_no_image_is_told_as_such() {
     let empty = tempfile::tempdir().unwrap();
     let layout = Layout::open(Root::open_ambient(empty.path(), ambient_authority()).unwrap());

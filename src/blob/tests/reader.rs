@@ -2,9 +2,10 @@
 
 use std::io::{self, Read};
 use std::num::NonZeroUsize;
+use std::panic::AssertUnwindSafe;
 
 use super::*;
-use crate::blob::{Stop, hash_blob};
+use crate::blob::{Share, Stop, hash_blob};
 use crate::limits::RATIO_FLOOR;
 use crate::observe::{CancelToken, Verified};
 
@@ -231,8 +232,8 @@ impl Read for Interrupted<'_> {
 fn hash(blob: &[u8], expect: &Expect, limits: &Limits) -> Result<(), ErrorKind> {
     let cancel = CancelToken::new();
     let on = |threads: usize| {
-        let threads = NonZeroUsize::new(threads).unwrap();
-        hash_blob(Interrupted(blob, 0), threads, expect, limits, &Stop::new(&cancel, None)).map_err(|error| error.kind())
+        let share = Share::alone(NonZeroUsize::new(threads).unwrap());
+        hash_blob(Interrupted(blob, 0), &share, expect, limits, &Stop::new(&cancel, None)).map_err(|error| error.kind())
     };
     let results = [1, 2, 4].map(on);
     assert_eq!(results, [results[0]; 3]);
@@ -261,7 +262,9 @@ fn nothing_is_read_where_neither_size_nor_blob_digest_is_claimed() {
     }
     let cancel = CancelToken::new();
     let stop = Stop::new(&cancel, None);
-    let hash = |expect: &Expect, threads| hash_blob(Untouchable, NonZeroUsize::new(threads).unwrap(), expect, &Limits::default(), &stop);
+    let hash = |expect: &Expect, threads| {
+        hash_blob(Untouchable, &Share::alone(NonZeroUsize::new(threads).unwrap()), expect, &Limits::default(), &stop)
+    };
     assert_eq!([1, 2].map(|threads| hash(&Expect::diff_id(sha256(b"")), threads)), [Ok(()), Ok(())]);
     cancel.cancel();
     for threads in [1, 2] {
@@ -279,8 +282,9 @@ fn a_reader_that_panics_while_the_blob_is_hashed_does_so_on_the_callers_thread()
     }
     for threads in [1, 2] {
         let cancel = CancelToken::new();
-        let (threads, expect, limits) = (NonZeroUsize::new(threads).unwrap(), Expect::blob(sha256(b"")), Limits::default());
-        let hashed = std::panic::catch_unwind(|| hash_blob(Panics, threads, &expect, &limits, &Stop::new(&cancel, None)));
+        let share = Share::alone(NonZeroUsize::new(threads).unwrap());
+        let (expect, limits) = (Expect::blob(sha256(b"")), Limits::default());
+        let hashed = std::panic::catch_unwind(AssertUnwindSafe(|| hash_blob(Panics, &share, &expect, &limits, &Stop::new(&cancel, None))));
         assert_eq!(hashed.unwrap_err().downcast_ref::<&str>(), Some(&"the caller's own"));
     }
 }

@@ -13,7 +13,7 @@ use rustix::mount::{MountFlags, UnmountFlags};
 use safe_layers::{Error, LayerReport, OverlayForm, Policy, Reason, Resolver};
 use tempfile::TempDir;
 
-use super::overlay_engine::{self, Layers};
+use super::overlay_engine::{self, Layers, Order};
 use super::places::missing;
 use super::{Applied, Place, Source, Tree, Way, assert_same, is_root, places};
 pub use crate::common::overlaid::loose;
@@ -30,7 +30,11 @@ fn mounted_ways() -> [(OverlayForm, Way); 2] {
     [(OverlayForm::Trusted, Way::of(Resolver::Openat2, 4, 0)), (OverlayForm::User, Way::of(Resolver::Walk, 1, 1))]
 }
 
-/// Applies the layers in both overlay forms, mounts them and compares with what the merged form gave.
+/// The ways in which layers are side by side: threads, and whether the bytes of the lower ones come late.
+const BESIDE: [(usize, Order); 3] = [(2, Order::SideBySide), (4, Order::UpperFirst), (8, Order::SideBySide)];
+
+/// Applies the layers in both overlay forms, mounts them and compares with what the merged form gave; and side by side, which must be
+/// what they are one after the other.
 #[track_caller]
 pub fn agrees(policy: &Policy, blobs: &[Source], merged: &Result<Applied, Error>) {
     // An ordinary user may make the layers of one form, and nobody can mount them for him.
@@ -57,6 +61,50 @@ pub fn agrees(policy: &Policy, blobs: &[Source], merged: &Result<Applied, Error>
             (Ok(_), Err(error)) => panic!("{what}: refused, and merged it is not: {error}"),
             (Err(error), Ok(_)) => panic!("{what}: accepted, and merged it is refused: {error}"),
         }
+    }
+    side_by_side(policy, blobs);
+}
+
+/// The layers side by side are what they are one after the other: each directory, each report, what an observer hears of each layer,
+/// or the same error.
+#[track_caller]
+fn side_by_side(policy: &Policy, blobs: &[Source]) {
+    if blobs.len() < 2 {
+        return;
+    }
+    let run = |threads: usize, order: Order| {
+        let way = Way::of(Resolver::Openat2, threads, 1);
+        let world = way.world();
+        let what = format!("{order:?} {way:?}");
+        let (result, mut heard) = overlay_engine::run_in_order(&world, policy, blobs, way, OverlayForm::User, order);
+        world.assert_outside_untouched(&what);
+        world.assert_nothing_taken(&what);
+        let result = result.map(|built| {
+            let layers: Vec<Tree> =
+                (0..blobs.len()).map(|layer| Tree::take(&world.dest_path().join(layer.to_string()), |_| false)).collect();
+            (layers, built.reports, built.visible)
+        });
+        if let Err(error) = &result {
+            world.assert_not_exposed(&what);
+            // Those above one that failed may be heard or not.
+            heard.retain(|layer, _| Some(*layer) <= error.layer());
+        }
+        (result, heard)
+    };
+    let (wanted, events) = run(1, Order::OneAfterTheOther);
+    for (threads, order) in BESIDE {
+        let what = format!("{order:?} on {threads} threads");
+        let (found, heard) = run(threads, order);
+        match (&wanted, &found) {
+            (Ok((wanted, reports, visible)), Ok((found, found_reports, found_visible))) => {
+                for (layer, (wanted, found)) in wanted.iter().zip(found).enumerate() {
+                    assert_same(wanted, found, &format!("{what}, layer {layer}"));
+                }
+                assert_eq!((reports, visible), (found_reports, found_visible), "{what}");
+            }
+            (wanted, found) => assert_eq!(wanted.as_ref().err(), found.as_ref().err(), "{what}"),
+        }
+        assert_eq!(events, heard, "{what}");
     }
 }
 
