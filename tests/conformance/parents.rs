@@ -165,7 +165,8 @@ fn a_directory_keeps_its_owner_and_its_time_whatever_is_done_in_it() {
 #[test]
 fn a_directory_that_was_left_keeps_its_mode_and_its_time_whatever_is_done_in_it_later() {
     const TIME: i64 = 1_600_000_000;
-    for mode in [0o700, 0o755, 0o777, 0o555, 0o1777, 0o2755] {
+    // Where owners are squashed, as for an ordinary user, setgid is stripped.
+    for mode in [0o700, 0o755, 0o777, 0o555, 0o1777, 0o2755].into_iter().filter(|mode| mode & 0o2000 == 0 || is_root()) {
         let d = || Entry::dir("d").mode(i128::from(mode)).mtime(TIME.into());
         // Whoever reads `e` has left `d`.
         let begun = || tar().add(d()).file("d/a", "x").add(Entry::dir("e").mtime(TIME.into())).file("e/b", "y");

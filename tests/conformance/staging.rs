@@ -189,6 +189,18 @@ fn recover_removes_the_links_to_the_host_and_not_the_host() {
 }
 
 #[test]
+fn root_recovers_what_others_left() {
+    if !needs_root("another owner") {
+        return;
+    }
+    let world = World::new();
+    let left = leftover(&world, ".dest.safe-layers-0123456789abcdef");
+    std::os::unix::fs::chown(&left, Some(7), Some(7)).unwrap();
+    assert_eq!(recover(&open_root(world.parent())).unwrap().len(), 1);
+    assert!(!left.exists());
+}
+
+#[test]
 fn two_unpackers_of_one_final_name_do_not_meet_and_the_first_commit_wins() {
     for way in ways() {
         let world = way.world();
