@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread;
 
-use super::digests::Digested;
 use super::filler::Filler;
 use super::hashing::{Hashed, Hashing};
 use super::pool::{Buffer, Pool};
@@ -60,12 +59,14 @@ pub(crate) fn drive<R: Read + Send>(
 ) -> Result<Driven, Error> {
     let hashing = Hashing::new(stream.digests());
     let producer = Producer::new(source, stream, &hashing, stop);
-    let ended = match share.threads() {
+    let mut stream = match share.threads() {
         0 | 1 => inline(producer, share, stop, sink),
         2 => ahead(producer, Hasher::Whoever, stop, sink),
         _ => ahead(producer, Hasher::Own, stop, sink),
     }?;
-    ended.finish(hashing.finish())
+    let events = stream.take_events();
+    let (proof, summary) = stream.finish(hashing.finish())?;
+    Ok((proof, summary, events))
 }
 
 /// Gives `take` the bytes of `source` to its end, in pieces of 256 KiB but the last. With two threads or more `source` is read on one
@@ -101,8 +102,7 @@ pub(super) fn read_through(
             }
             Ok(())
         };
-        let started = thread::Builder::new().name("safe-layers".into()).spawn_scoped(scope, read);
-        let reader = started.map_err(|error| Error::io("starting a thread", &error))?;
+        let reader = named().spawn_scoped(scope, read).map_err(not_started)?;
         let taken = pieces.into_iter().try_for_each(|piece| take(piece.filled()));
         let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         taken.and(read)
@@ -118,7 +118,7 @@ enum Hasher {
     Own,
 }
 
-fn inline<R: Read + Send>(mut producer: Producer<'_, R>, share: &Share, stop: &Stop<'_>, sink: Sink<'_>) -> Result<Ended, Error> {
+fn inline<R: Read + Send>(mut producer: Producer<'_, R>, share: &Share, stop: &Stop<'_>, sink: Sink<'_>) -> Result<BlobStream, Error> {
     while let Some(piece) = producer.next()? {
         while producer.hashing.one() {}
         stop.check()?;
@@ -129,16 +129,14 @@ fn inline<R: Read + Send>(mut producer: Producer<'_, R>, share: &Share, stop: &S
             return ahead(producer, hasher, stop, sink);
         }
     }
-    Ok(producer.end())
+    Ok(producer.stream)
 }
 
-fn ahead<R: Read + Send>(producer: Producer<'_, R>, hasher: Hasher, stop: &Stop<'_>, sink: Sink<'_>) -> Result<Ended, Error> {
+fn ahead<R: Read + Send>(producer: Producer<'_, R>, hasher: Hasher, stop: &Stop<'_>, sink: Sink<'_>) -> Result<BlobStream, Error> {
     let hashing = producer.hashing;
     thread::scope(|scope| {
         let (to_sink, pieces) = sync_channel(DECODED);
-        let start = |error| Error::io("starting a thread", &error);
-        let named = || thread::Builder::new().name("safe-layers".into());
-        let decoder = named().spawn_scoped(scope, move || produce(producer, &to_sink)).map_err(start)?;
+        let decoder = named().spawn_scoped(scope, move || produce(producer, &to_sink)).map_err(not_started)?;
         if hasher == Hasher::Own {
             // Where none can be started, whoever waits hashes.
             drop(named().spawn_scoped(scope, || hashing.all()));
@@ -150,8 +148,16 @@ fn ahead<R: Read + Send>(producer: Producer<'_, R>, hasher: Hasher, stop: &Stop<
     })
 }
 
+fn named() -> thread::Builder {
+    thread::Builder::new().name("safe-layers".into())
+}
+
+fn not_started(error: std::io::Error) -> Error {
+    Error::io("starting a thread", &error)
+}
+
 /// The decoder's thread: gives every piece to the hash and to the sink.
-fn produce<R: Read>(mut producer: Producer<'_, R>, to_sink: &SyncSender<Piece>) -> Result<Ended, Error> {
+fn produce<R: Read>(mut producer: Producer<'_, R>, to_sink: &SyncSender<Piece>) -> Result<BlobStream, Error> {
     // However this ends, whoever hashes all the time must too.
     let _complete = Complete(producer.hashing);
     while let Some(piece) = producer.next()? {
@@ -159,7 +165,7 @@ fn produce<R: Read>(mut producer: Producer<'_, R>, to_sink: &SyncSender<Piece>) 
         to_sink.send(piece).map_err(|_| Error::new(ErrorKind::Cancelled, "the sink has stopped"))?;
     }
     while producer.hashing.one() {}
-    Ok(producer.end())
+    Ok(producer.stream)
 }
 
 /// Says at its end that nothing more is to be hashed.
@@ -193,19 +199,6 @@ fn consume(pieces: Receiver<Piece>, hashing: &Hashing, stop: &Stop<'_>, sink: Si
 struct Piece {
     buffer: Arc<Buffer>,
     counts: Counts,
-}
-
-/// A blob that was read and decoded to its end.
-struct Ended {
-    stream: BlobStream,
-}
-
-impl Ended {
-    fn finish(mut self, digested: Digested) -> Result<Driven, Error> {
-        let events = self.stream.take_events();
-        let (proof, summary) = self.stream.finish(digested)?;
-        Ok((proof, summary, events))
-    }
 }
 
 /// Reads and decodes, a piece at a time.
@@ -304,10 +297,6 @@ impl<'a, R: Read> Producer<'a, R> {
         let passed = self.stream.pass(read)?;
         piece.advance(passed);
         Ok(passed)
-    }
-
-    fn end(self) -> Ended {
-        Ended { stream: self.stream }
     }
 }
 
