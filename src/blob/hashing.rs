@@ -1,7 +1,7 @@
 //! The bytes of a blob that wait to be hashed, and whoever has nothing else to do hashes them: [`Hashing`].
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use super::digests::{Digested, Digests};
 use super::pool::Buffer;
@@ -18,56 +18,25 @@ pub(super) enum Hashed {
 pub(super) struct Hashing {
     /// Whoever holds them takes what waits first.
     digests: Mutex<Digests>,
-    waiting: Mutex<Waiting>,
-    changed: Condvar,
-}
-
-#[derive(Debug, Default)]
-struct Waiting {
-    hashed: VecDeque<Hashed>,
-    complete: bool,
+    waiting: Mutex<VecDeque<Hashed>>,
 }
 
 impl Hashing {
     pub(super) fn new(digests: Digests) -> Self {
-        Self { digests: Mutex::new(digests), waiting: Mutex::default(), changed: Condvar::new() }
+        Self { digests: Mutex::new(digests), waiting: Mutex::default() }
     }
 
     /// Adds bytes.
     pub(super) fn push(&self, hashed: Hashed) {
-        self.waiting().hashed.push_back(hashed);
-        self.changed.notify_one();
+        self.waiting().push_back(hashed);
     }
 
-    /// Says that no more come.
-    pub(super) fn complete(&self) {
-        self.waiting().complete = true;
-        self.changed.notify_all();
-    }
-
-    /// Hashes the first of what waits; gives whether there was any.
+    /// Hashes the first of what waits, unless another hashes at this moment; gives whether it did.
     pub(super) fn one(&self) -> bool {
-        self.first_by(&mut self.digests.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// As [`one`](Self::one), unless another hashes at this moment.
-    pub(super) fn one_if_nobody_does(&self) -> bool {
         match self.digests.try_lock() {
             Ok(mut digests) => self.first_by(&mut digests),
             Err(TryLockError::Poisoned(digests)) => self.first_by(&mut digests.into_inner()),
             Err(TryLockError::WouldBlock) => false,
-        }
-    }
-
-    /// Hashes until no more comes.
-    pub(super) fn all(&self) {
-        loop {
-            let nothing = |waiting: &mut Waiting| waiting.hashed.is_empty() && !waiting.complete;
-            drop(self.changed.wait_while(self.waiting(), nothing).unwrap_or_else(PoisonError::into_inner));
-            // Another may have been faster: then there is nothing.
-            if !self.one() && self.waiting().complete {
-                return;
-            }
         }
     }
 
@@ -79,7 +48,7 @@ impl Hashing {
 
     fn first_by(&self, digests: &mut Digests) -> bool {
         // The lock on what waits is not held while it is hashed.
-        let first = self.waiting().hashed.pop_front();
+        let first = self.waiting().pop_front();
         match &first {
             Some(Hashed::Stored(buffer)) => digests.stored(buffer.filled()),
             Some(Hashed::Decoded(buffer)) => digests.decoded(buffer.filled()),
@@ -88,13 +57,16 @@ impl Hashing {
         first.is_some()
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+    fn waiting(&self) -> MutexGuard<'_, VecDeque<Hashed>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+    use std::sync::atomic::Ordering::Relaxed;
+
     use super::super::pool::Pool;
     use super::*;
     use crate::digest::{Algorithm, Hasher};
@@ -102,14 +74,20 @@ mod tests {
     #[test]
     fn bytes_are_hashed_once_and_in_order_by_whoever_hashes_them() {
         let hashing = Hashing::new(Digests::new(Algorithm::Sha256, Algorithm::Sha512));
-        let mut pool = Pool::new(8, 4);
+        let mut pool = Pool::new(8, 4, &Arc::default());
+        let over = AtomicBool::new(false);
         let mut expected = [Hasher::new(Algorithm::Sha256), Hasher::new(Algorithm::Sha512)];
         std::thread::scope(|scope| {
-            scope.spawn(|| hashing.all());
-            scope.spawn(|| hashing.all());
+            for _ in 0..2 {
+                scope.spawn(|| while hashing.one() || !over.load(Relaxed) {});
+            }
             for number in 0..2000_u32 {
-                // Hashes where no buffer is free.
-                let mut buffer = pool.take(|| hashing.one());
+                let mut buffer = loop {
+                    match pool.take() {
+                        Some(buffer) => break buffer,
+                        None => drop(hashing.one()),
+                    }
+                };
                 buffer.room().copy_from_slice(&number.to_be_bytes());
                 buffer.advance(4);
                 let [stored, decoded] = &mut expected;
@@ -121,22 +99,11 @@ mod tests {
                     Hashed::Decoded(Arc::new(buffer))
                 };
                 hashing.push(hashed);
-                hashing.one_if_nobody_does();
             }
-            hashing.complete();
+            over.store(true, Relaxed);
         });
         let digested = hashing.finish();
         let [stored, decoded] = expected.map(Hasher::finish);
         assert_eq!((digested.stored, digested.decoded), ((stored, 667 * 4), (decoded, 1333 * 4)));
-    }
-
-    #[test]
-    fn who_waits_for_bytes_stops_when_none_come() {
-        let hashing = Hashing::new(Digests::new(Algorithm::Sha256, Algorithm::Sha256));
-        std::thread::scope(|scope| {
-            scope.spawn(|| hashing.all());
-            hashing.complete();
-        });
-        assert!(!hashing.one());
     }
 }

@@ -3,6 +3,7 @@
 //! In scope: digests and sizes of both sides, gzip and zstd, the threads that decode and hash ahead. Out of scope: what the decoded bytes mean
 //! (`archive`), and opening files: a blob is whatever the caller gives.
 
+mod bell;
 mod decode;
 mod digests;
 mod expect;
@@ -17,6 +18,7 @@ mod pool;
 mod reader;
 mod share;
 mod sniff;
+mod stages;
 mod stop;
 #[cfg(test)]
 mod tests;
@@ -25,8 +27,9 @@ pub(crate) use digests::Digests;
 pub use expect::Expect;
 pub(crate) use filler::Filler;
 pub(crate) use magic::is_compressed;
-pub(crate) use pipeline::{Counts, drive};
+pub(crate) use pipeline::drive;
 pub(crate) use pool::{Buffer, Part};
 pub(crate) use reader::{BlobStream, BlobSummary, LayerProof, PIECE, hash_blob};
 pub(crate) use share::{Budget, Share, failed_below};
+pub(crate) use stages::Counts;
 pub(crate) use stop::{Deadline, Stop};

@@ -1,7 +1,9 @@
 //! Buffers that are used again: [`Pool`] gives them, and each comes back when its last holder drops it.
 
 use std::ops::Range;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::bell::Bell;
 
 /// A bounded number of buffers of one size, made when they are first needed.
 #[derive(Debug)]
@@ -13,10 +15,11 @@ pub(super) struct Pool {
 
 /// Where buffers are that nobody holds. The one that came back last is given first: it is most likely in the processor's cache, and
 /// no more are made than were ever held at once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Home {
     free: Mutex<Vec<Vec<u8>>>,
-    back: Condvar,
+    /// Rung when one comes back.
+    bell: Arc<Bell>,
 }
 
 impl Home {
@@ -26,17 +29,7 @@ impl Home {
 
     fn give_back(&self, bytes: Vec<u8>) {
         self.free().push(bytes);
-        self.back.notify_one();
-    }
-
-    fn wait(&self) -> Vec<u8> {
-        let mut free = self.free();
-        loop {
-            match free.pop() {
-                Some(bytes) => return bytes,
-                None => free = self.back.wait(free).unwrap_or_else(PoisonError::into_inner),
-            }
-        }
+        self.bell.ring();
     }
 }
 
@@ -56,26 +49,33 @@ pub(crate) enum Part {
 }
 
 impl Pool {
-    pub(super) fn new(count: usize, size: usize) -> Self {
-        Self { home: Arc::default(), size, unmade: count }
+    pub(super) fn new(count: usize, size: usize, bell: &Arc<Bell>) -> Self {
+        let home = Home { free: Mutex::default(), bell: Arc::clone(bell) };
+        Self { home: Arc::new(home), size, unmade: count }
     }
 
-    /// Gives an empty buffer. While none is free `work` is done, which says whether there was any; then one is waited for.
-    pub(super) fn take(&mut self, work: impl Fn() -> bool) -> Buffer {
-        let bytes = loop {
-            let free = self.home.free().pop();
-            if let Some(bytes) = free {
-                break bytes;
-            }
-            if let Some(unmade) = self.unmade.checked_sub(1) {
-                self.unmade = unmade;
-                break vec![0; self.size];
-            }
-            if !work() {
-                break self.home.wait();
+    /// Gives an empty buffer, or none where others hold all of them.
+    pub(super) fn take(&mut self) -> Option<Buffer> {
+        let free = self.home.free().pop();
+        let bytes = match free {
+            Some(bytes) => bytes,
+            None => {
+                self.unmade = self.unmade.checked_sub(1)?;
+                vec![0; self.size]
             }
         };
-        Buffer { bytes, len: 0, home: Arc::clone(&self.home) }
+        Some(Buffer { bytes, len: 0, home: Arc::clone(&self.home) })
+    }
+
+    /// Gives an empty buffer; waits until there is one.
+    pub(super) fn wait(&mut self) -> Buffer {
+        loop {
+            let strokes = self.home.bell.strokes();
+            match self.take() {
+                Some(buffer) => return buffer,
+                None => self.home.bell.wait_after(strokes),
+            }
+        }
     }
 }
 
@@ -130,25 +130,41 @@ impl Part {
 mod tests {
     use super::*;
 
+    fn pool(count: usize, size: usize) -> Pool {
+        Pool::new(count, size, &Arc::default())
+    }
+
     #[test]
     fn a_buffer_comes_back_when_its_last_holder_drops_it() {
-        let mut pool = Pool::new(1, 4);
-        let mut buffer = pool.take(|| false);
+        let mut pool = pool(1, 4);
+        let mut buffer = pool.take().unwrap();
         buffer.room().copy_from_slice(b"abcd");
         buffer.advance(3);
         let buffer = Arc::new(buffer);
         let part = buffer.share(&buffer.filled()[1..]);
         drop(buffer);
         assert_eq!(part.bytes(), b"bc");
-        assert!(pool.home.free().is_empty());
+        assert!(pool.take().is_none());
+        let strokes = pool.home.bell.strokes();
         drop(part);
-        assert_eq!(pool.take(|| false).filled(), b"");
+        assert_ne!(pool.home.bell.strokes(), strokes);
+        assert_eq!(pool.take().unwrap().filled(), b"");
+    }
+
+    #[test]
+    fn who_waits_for_a_buffer_gets_the_next_that_comes_back() {
+        let mut pool = pool(1, 4);
+        let held = pool.take();
+        std::thread::scope(|scope| {
+            scope.spawn(move || drop(held));
+            assert_eq!(pool.wait().filled(), b"");
+        });
     }
 
     #[test]
     fn what_lies_elsewhere_or_beyond_what_is_filled_is_copied() {
-        let mut pool = Pool::new(1, 8);
-        let mut buffer = pool.take(|| false);
+        let mut pool = pool(1, 8);
+        let mut buffer = pool.take().unwrap();
         buffer.advance(4);
         let buffer = Arc::new(buffer);
         let shared = |bytes: &[u8]| matches!(buffer.share(bytes), Part::Shared { .. });

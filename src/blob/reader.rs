@@ -109,6 +109,11 @@ impl BlobStream {
         self.decoder.compression() == Some(Compression::None) && diff_algorithm(&self.expect) == self.stored.algorithm
     }
 
+    /// Whether the decoded bytes are others than the stored ones. Known once bytes were decoded.
+    pub(crate) fn is_compressed(&self) -> bool {
+        self.decoder.compression().is_some_and(|compression| compression != Compression::None)
+    }
+
     /// Takes bytes from the front of `input`, writes decoded ones to `output`, which must not be empty, and gives their count.
     ///
     /// Call again while `input` is not empty. Less than all of the input is taken only where the output is full or an error waits

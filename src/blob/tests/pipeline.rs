@@ -1,4 +1,4 @@
-//! One thread or two: the same pieces, the same result, the same error; and no hang whichever side fails first.
+//! One thread, two or three: the same pieces, the same result, the same error; and no hang whichever side fails first.
 
 use std::io::{self, Read};
 use std::num::NonZeroUsize;
@@ -35,9 +35,11 @@ fn drive_with<R: Read + Send>(count: usize, source: R, ask: &Ask, refuse: usize)
 }
 
 #[track_caller]
-fn same_in_both<R: Read + Send>(source: impl Fn() -> R, ask: &Ask, refuse: usize) -> Seen {
+fn same_in_all<R: Read + Send>(source: impl Fn() -> R, ask: &Ask, refuse: usize) -> Seen {
     let inline = drive_with(1, source(), ask, refuse);
-    assert!(drive_with(2, source(), ask, refuse) == inline, "{:?}", inline.1);
+    for count in [2, 3] {
+        assert!(drive_with(count, source(), ask, refuse) == inline, "{count}: {:?}", inline.1);
+    }
     inline
 }
 
@@ -75,12 +77,12 @@ fn layer() -> Vec<u8> {
 }
 
 #[test]
-fn both_shapes_give_the_same_pieces_and_results_whatever_the_reads() {
+fn all_shapes_give_the_same_pieces_and_results_whatever_the_reads() {
     let layer = layer();
     for blob in [layer.clone(), gz(&layer), zst(&layer), gz(b""), Vec::new(), [gz(&layer), vec![0; 9]].concat()] {
         let mut lengths = Vec::new();
         for step in [1 << 20, 1001] {
-            let (pieces, result) = same_in_both(|| Slow { blob: &blob, step, then: Then::End }, &Ask::anything(), usize::MAX);
+            let (pieces, result) = same_in_all(|| Slow { blob: &blob, step, then: Then::End }, &Ask::anything(), usize::MAX);
             let decoded: Vec<u8> = pieces.iter().flat_map(|piece| piece.0.clone()).collect();
             assert!(decoded == if blob.len() < 100 { &b""[..] } else { &layer[..] });
             assert_eq!(result.unwrap().0.blob_digest, sha256(&blob));
@@ -91,7 +93,7 @@ fn both_shapes_give_the_same_pieces_and_results_whatever_the_reads() {
 }
 
 #[test]
-fn both_shapes_give_the_same_error_of_every_kind() {
+fn all_shapes_give_the_same_error_of_every_kind() {
     let layer = layer();
     let (zip, zstandard) = (gz(&layer), zst(&layer));
     let anything = Ask::anything;
@@ -121,7 +123,7 @@ fn both_shapes_give_the_same_error_of_every_kind() {
     ];
     for (ask, blob, kind) in cases {
         for step in [1 << 20, 5000] {
-            let (_, result) = same_in_both(|| Slow { blob: &blob, step, then: Then::End }, &ask, usize::MAX);
+            let (_, result) = same_in_all(|| Slow { blob: &blob, step, then: Then::End }, &ask, usize::MAX);
             assert_eq!(result.unwrap_err().kind(), kind);
         }
     }
@@ -131,7 +133,7 @@ fn both_shapes_give_the_same_error_of_every_kind() {
 fn a_failing_reader_is_reported_after_all_that_it_gave_was_handed_on() {
     let layer = layer();
     let blob = gz(&layer);
-    let (pieces, result) = same_in_both(|| Slow { blob: &blob, step: 3000, then: Then::Fail }, &Ask::anything(), usize::MAX);
+    let (pieces, result) = same_in_all(|| Slow { blob: &blob, step: 3000, then: Then::Fail }, &Ask::anything(), usize::MAX);
     let error = result.unwrap_err();
     assert_eq!((error.kind(), error.errno()), (ErrorKind::Io, Some(5)));
     assert_eq!(pieces.iter().map(|piece| piece.0.len()).sum::<usize>(), layer.len());
@@ -145,21 +147,21 @@ fn a_reader_that_lies_about_its_count_is_an_error() {
             Ok(buffer.len() + 1)
         }
     }
-    let (_, result) = same_in_both(|| Liar, &Ask::anything(), usize::MAX);
+    let (_, result) = same_in_all(|| Liar, &Ask::anything(), usize::MAX);
     assert_eq!(result.unwrap_err().kind(), ErrorKind::Io);
 }
 
 #[test]
-fn the_sinks_error_ends_both_shapes_and_comes_before_later_ones_of_the_blob() {
+fn the_sinks_error_ends_all_shapes_and_comes_before_later_ones_of_the_blob() {
     let layer = layer();
     let broken = [gz(&layer), b"x".to_vec()].concat();
     for refuse in [0, 1, 3] {
-        let (pieces, result) = same_in_both(|| Slow { blob: &broken, step: 1 << 20, then: Then::End }, &Ask::anything(), refuse);
+        let (pieces, result) = same_in_all(|| Slow { blob: &broken, step: 1 << 20, then: Then::End }, &Ask::anything(), refuse);
         assert_eq!(pieces.len(), refuse);
         assert_eq!(result.unwrap_err().kind(), ErrorKind::PathTraversal);
         // A source without end: the thread that decodes ahead must stop.
         let endless = || io::repeat(7);
-        let (_, result) = same_in_both(endless, &Ask::anything(), refuse);
+        let (_, result) = same_in_all(endless, &Ask::anything(), refuse);
         assert_eq!(result.unwrap_err().kind(), ErrorKind::PathTraversal);
     }
 }
@@ -169,7 +171,7 @@ fn a_panic_of_the_reader_or_of_the_sink_arrives_on_the_callers_thread() {
     let blob = gz(&layer());
     let cancel = CancelToken::new();
     let stop = Stop::new(&cancel, None);
-    for count in [1, 2] {
+    for count in [1, 2, 3] {
         let reader = Slow { blob: &blob, step: 4096, then: Then::Panic };
         let panic = catch_unwind(AssertUnwindSafe(|| {
             drive(reader, Ask::anything().stream(), &alone(count), &stop, &mut |_, _| Ok(())).map(|_| ())
@@ -201,7 +203,7 @@ fn a_sink_that_keeps_pieces_when_it_fails_or_panics_holds_nobody_up() {
 
 #[test]
 fn a_cancelled_token_and_a_passed_deadline_end_an_endless_blob() {
-    for count in [1, 2] {
+    for count in [1, 2, 3] {
         let cancel = CancelToken::new();
         let mut pieces = 0;
         let result = drive(io::repeat(7), Ask::anything().stream(), &alone(count), &Stop::new(&cancel, None), &mut |_, _| {
