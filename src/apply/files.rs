@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Applier;
 use super::directories::Inheritance;
-use super::fill::{Job, Last, gone};
+use super::fill::Job;
 use super::objects::{clamped, fresh};
 use super::parents::Place;
 use crate::archive::{Timestamp, Xattr};
@@ -21,8 +21,9 @@ const PRIVATE: u32 = 0o600;
 /// A regular file whose body arrives.
 #[derive(Debug)]
 pub(super) struct OpenFile {
-    file: Arc<NewFile>,
-    filled: Filled,
+    file: NewFile,
+    /// Where it came from, where another thread may fill it.
+    aside: Option<Location>,
     /// Parts of the body that are not written yet.
     parts: Vec<(u64, Part)>,
     metadata: Metadata,
@@ -33,41 +34,22 @@ pub(super) struct OpenFile {
     end: u64,
 }
 
-/// Who writes a file.
-#[derive(Debug)]
-enum Filled {
-    /// The applier.
-    Here,
-    /// A thread of [`Fillers`](super::fill::Fillers).
-    Beside(Arc<Location>),
-}
-
 impl OpenFile {
     /// Takes a part of the body. Those of a small file wait until it is complete, as it may lie in two pieces: one call writes them all.
     pub(super) fn write(&mut self, offset: u64, bytes: &[u8], piece: Option<&Arc<Buffer>>) -> Result<(), Error> {
         self.end = offset.saturating_add(len_u64(bytes.len()));
-        match (&self.filled, piece) {
-            (Filled::Here, _) if !self.is_small() => return self.file.write_at(offset, bytes),
-            (_, Some(piece)) => self.parts.push((offset, piece.share(bytes))),
-            (_, None) => self.parts.push((offset, Part::Copied(bytes.into()))),
+        match piece {
+            _ if !is_small(self.len) => return self.file.write_at(offset, bytes),
+            Some(piece) => self.parts.push((offset, piece.share(bytes))),
+            None => self.parts.push((offset, Part::Copied(bytes.into()))),
         }
         Ok(())
     }
+}
 
-    /// Takes the parts that wait for a thread at the end of a piece, as a job.
-    pub(super) fn take_parts(&mut self) -> Option<Job> {
-        let Filled::Beside(location) = &self.filled else { return None };
-        if self.is_small() || self.parts.is_empty() {
-            return None;
-        }
-        let (file, location) = (Arc::clone(&self.file), Arc::clone(location));
-        Some(Job { file, parts: std::mem::take(&mut self.parts), last: None, location })
-    }
-
-    /// Whether it lies in two pieces at most.
-    fn is_small(&self) -> bool {
-        self.len <= len_u64(PIECE)
-    }
+/// Whether a file of so many bytes lies in two pieces at most.
+fn is_small(len: u64) -> bool {
+    len <= len_u64(PIECE)
 }
 
 impl Applier {
@@ -85,22 +67,19 @@ impl Applier {
         self.landed(&place, &entry, name)?;
         let inheritance = self.directories.inheritance(place.node);
         let owner = owner.filter(|owner| !self.directories.gives(place.node, *owner));
-        let location = entry.location();
-        let metadata = entry.into_metadata();
+        let mtime = entry.metadata().mtime;
         // Whatever may have to be told, a refused attribute or a clamped time, is told here.
-        let silent = metadata.xattrs.is_empty() && always_held(metadata.mtime) && inheritance == Inheritance::Nothing;
-        let filled = match self.fillers {
-            Some(_) if silent => Filled::Beside(Arc::new(location)),
-            _ => Filled::Here,
-        };
-        self.open = Some(OpenFile { file: Arc::new(file), filled, parts: Vec::new(), metadata, owner, inheritance, len, end: 0 });
+        let silent = entry.metadata().xattrs.is_empty() && always_held(mtime) && inheritance == Inheritance::Nothing;
+        let aside = (silent && is_small(len) && self.filling.is_wanted()).then(|| entry.location());
+        let metadata = entry.into_metadata();
+        self.open = Some(OpenFile { file, aside, parts: Vec::new(), metadata, owner, inheritance, len, end: 0 });
         Ok(())
     }
 
     /// Makes a file; where too many are open, those that are being filled are waited for.
     fn new_file(&mut self, place: &Place, name: Name<'_>) -> Result<Made<NewFile>, Error> {
         match self.root.make_file(&place.dir, name) {
-            Err(error) if error.is_out_of_handles() && self.fillers.is_some() => {
+            Err(error) if error.is_out_of_handles() => {
                 self.settle()?;
                 self.root.make_file(&place.dir, name)
             }
@@ -110,18 +89,14 @@ impl Applier {
 
     /// Ends a file whose body is complete.
     pub(super) fn close_file(&mut self, open: OpenFile, log: &mut Log) -> Result<(), Error> {
-        let OpenFile { file, filled, parts, metadata, owner, inheritance, len, end } = open;
+        let OpenFile { file, aside, parts, metadata, owner, inheritance, len, end } = open;
         let extend_to = (end < len).then_some(len);
-        match filled {
-            Filled::Here => {
-                write_parts(&file, &parts)?;
-                extend_to.map_or(Ok(()), |len| file.extend_to(len))?;
-                self.finish_here(&file, &metadata, owner, inheritance, log)?;
-            }
-            Filled::Beside(location) => {
-                let last = Some(Last { extend_to, metadata, owner });
-                self.fillers.as_mut().ok_or_else(gone)?.push(Job { file, parts, last, location })?;
-            }
+        if let Some(location) = aside {
+            self.filling.push(Job { file, parts, extend_to, metadata, owner, location });
+        } else {
+            write_parts(&file, &parts)?;
+            extend_to.map_or(Ok(()), |len| file.extend_to(len))?;
+            self.finish_here(&file, &metadata, owner, inheritance, log)?;
         }
         self.counts.files = self.counts.files.saturating_add(1);
         self.file_bytes = self.file_bytes.saturating_add(len);

@@ -20,7 +20,7 @@ pub(crate) mod written;
 
 use std::sync::{Arc, OnceLock};
 
-use crate::blob::{Buffer, Share, Stop};
+use crate::blob::{Aside, Buffer, Share, Stop};
 use crate::entry::{Entry, EntryKind, Owner};
 use crate::error::{Error, ErrorKind, Location};
 use crate::layer::Sink;
@@ -31,7 +31,7 @@ use beneath::Beneath;
 use copy_up::Copies;
 use directories::{Directories, Final, Inheritance, Mode, NodeId};
 use files::OpenFile;
-use fill::{Fillers, gone};
+use fill::Filling;
 use links::Deferred;
 use lower::Handed;
 use parents::Cache;
@@ -40,9 +40,6 @@ use written::Written;
 pub(crate) use awaited::Awaited;
 pub(crate) use finish::TreeComplete;
 pub(crate) use lower::{Lower, Lowers};
-
-/// Threads with which files are filled by the applier's own: it, one that decodes and one that hashes are at work already.
-const FILLED_HERE: usize = 3;
 
 /// What the tree is that is written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,8 +90,8 @@ pub(crate) struct Applier {
     written: Written,
     deferred: Deferred,
     open: Option<OpenFile>,
-    /// What fills files beside this thread; none where this one does it.
-    fillers: Option<Fillers>,
+    /// The files that other threads may fill.
+    filling: Filling,
     /// The bytes that are being parsed, to be shared until they are written.
     piece: Option<Arc<Buffer>>,
 }
@@ -145,7 +142,7 @@ impl Applier {
             written: Written::new(),
             deferred: Deferred::default(),
             open: None,
-            fillers: None,
+            filling: Filling::new(&Arc::default()),
             piece: None,
         })
     }
@@ -166,8 +163,8 @@ impl Applier {
         })
     }
 
-    /// Begins a layer: what is there is lower from now on. With more than three threads the others fill files.
-    pub(crate) fn begin_layer(&mut self, share: &Arc<Share>) -> Result<(), Error> {
+    /// Begins a layer: what is there is lower from now on. Files are left `aside` for threads that have nothing better to do.
+    pub(crate) fn begin_layer(&mut self, share: &Arc<Share>, aside: &Arc<Aside>) -> Result<(), Error> {
         if self.ground == Ground::InPlace {
             // What stands there may have changed since the last layer.
             self.directories = Self::ground_directories(&self.root, &self.policy, self.ground)?;
@@ -190,8 +187,7 @@ impl Applier {
         self.written = Written::new();
         self.open = None;
         self.lowers.lend_of(Some(Arc::clone(share)));
-        let beside = share.threads().saturating_sub(FILLED_HERE);
-        self.fillers = (beside > 0).then(|| Fillers::start(beside)).transpose()?;
+        self.filling = Filling::new(aside);
         Ok(())
     }
 
@@ -200,24 +196,20 @@ impl Applier {
         self.piece = Some(Arc::clone(piece));
     }
 
-    /// Says that these bytes are parsed. The parts of files that are among them are on their way to be written.
+    /// Says that these bytes are parsed. Files that nobody fills are filled.
     pub(crate) fn end_piece(&mut self) -> Result<(), Error> {
         self.piece = None;
-        if let Some(job) = self.open.as_mut().and_then(OpenFile::take_parts) {
-            self.fillers.as_mut().ok_or_else(gone)?.push(job)?;
-        }
-        self.fillers.as_mut().map_or(Ok(()), Fillers::flush)
+        self.filling.fill_waiting()
     }
 
     /// Waits until every file that is complete is filled.
-    pub(crate) fn settle(&mut self) -> Result<(), Error> {
-        self.fillers.as_mut().map_or(Ok(()), Fillers::wait)
+    pub(crate) fn settle(&self) -> Result<(), Error> {
+        self.filling.finish()
     }
 
     /// Ends the layer: the hardlinks that waited, and in place the attributes of directories.
     pub(crate) fn end_layer(&mut self, stop: &Stop<'_>, log: &mut Log) -> Result<Applied, Error> {
         self.settle()?;
-        self.fillers = None;
         // What waited is made in directories that were left: they are opened again.
         self.cache.clear();
         self.make_deferred_links(stop, log)?;

@@ -25,6 +25,11 @@ impl Bell {
         self.state().strokes
     }
 
+    /// Whether anybody waits.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.state().waiting > 0
+    }
+
     /// Wakes all that wait.
     pub(super) fn ring(&self) {
         let mut state = self.state();

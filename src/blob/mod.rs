@@ -3,6 +3,7 @@
 //! In scope: digests and sizes of both sides, gzip and zstd, the threads that decode and hash ahead. Out of scope: what the decoded bytes mean
 //! (`archive`), and opening files: a blob is whatever the caller gives.
 
+mod aside;
 mod bell;
 mod decode;
 mod digests;
@@ -23,6 +24,7 @@ mod stop;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use aside::Aside;
 pub(crate) use digests::Digests;
 pub use expect::Expect;
 pub(crate) use filler::Filler;

@@ -1,8 +1,9 @@
 //! Drives one blob from the caller's `Read` to the caller's sink: [`drive`], on one thread or on several, with the same result.
 //!
 //! The sink runs on the caller's thread, in order. Whoever has nothing better to do does the next of what comes before it: one thread decodes
-//! first of all, another hashes, and the caller's does either, or reads ahead, while there is nothing for the sink. So no third thread takes a processor
-//! from the decoder, and none waits while another has too much to do. Pieces, order and errors are those of one thread.
+//! first of all, another hashes, and the caller's does either, or reads ahead, while there is nothing for the sink; what the sink leaves
+//! [aside](Aside) is done by any. So no third thread takes a processor from the decoder, and none waits while another has too much to do. Pieces,
+//! order and errors are those of one thread.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -10,12 +11,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::thread::{self, Scope, ScopedJoinHandle};
 
+use super::aside::Aside;
 use super::bell::Bell;
 use super::filler::Filler;
 use super::pool::{Buffer, Pool};
 use super::reader::{BlobStream, BlobSummary, LayerProof, PIECE};
 use super::share::Share;
-use super::stages::{Counts, First, Stages, Task};
+use super::stages::{Counts, First, Stages};
 use super::stop::Stop;
 use crate::error::{Error, ErrorKind};
 use crate::observe::Event;
@@ -44,10 +46,11 @@ pub(crate) fn drive<R: Read + Send>(
     stream: BlobStream,
     share: &Share,
     stop: &Stop<'_>,
+    aside: &Aside,
     sink: Sink<'_>,
 ) -> Result<Driven, Error> {
-    let bell = Arc::default();
-    let work = Work { stages: Stages::new(source, stream, stop, &bell), bell: &bell, over: AtomicBool::new(false) };
+    let stages = Stages::new(source, stream, stop, aside.bell());
+    let work = Work { stages, aside, bell: aside.bell(), over: AtomicBool::new(false) };
     thread::scope(|scope| {
         let mut beside = Beside { scope, work: &work, share, threads: Vec::new() };
         beside.start()?;
@@ -105,10 +108,24 @@ pub(super) fn read_through(
     })
 }
 
+/// What a thread can do beside the sink.
+#[derive(Clone, Copy, Debug)]
+enum Task {
+    /// Reads stored bytes before the decoder asks for them.
+    ReadAhead,
+    /// Decodes a piece.
+    Decode,
+    /// Hashes what was read or decoded.
+    Hash,
+    /// Does what the sink leaves to others.
+    Aside,
+}
+
 /// What the threads of one blob have in common.
 struct Work<'a, R> {
     stages: Stages<'a, R>,
-    /// Rung whenever a stage went on or a buffer came back.
+    aside: &'a Aside,
+    /// Rung whenever a stage went on, a buffer came back or the sink left something to others.
     bell: &'a Bell,
     /// Whether nothing is to be done any more, for whatever reason.
     over: AtomicBool,
@@ -152,7 +169,10 @@ impl<'a, R: Read> Work<'a, R> {
 
     /// The decoder's thread.
     fn decode(&self) {
-        self.help(|stages| if stages.is_compressed() { &[Task::Decode, Task::Hash] } else { &[Task::Hash, Task::Decode] });
+        self.help(|stages| match stages.is_compressed() {
+            true => &[Task::Decode, Task::Hash, Task::Aside],
+            false => &[Task::Hash, Task::Decode, Task::Aside],
+        });
     }
 
     /// A thread beside the sink's: does the first of `tasks` that can be done, until all is over.
@@ -170,7 +190,13 @@ impl<'a, R: Read> Work<'a, R> {
 
     /// Does the first of `tasks` that can be done; where none can, waits until something changed since the bell was rung so often.
     fn one_of(&self, tasks: &[Task], strokes: u64) {
-        if self.stages.one_of(tasks) {
+        let did = tasks.iter().any(|task| match task {
+            Task::ReadAhead => self.stages.read_ahead(),
+            Task::Decode => self.stages.decode(),
+            Task::Hash => self.stages.hash(),
+            Task::Aside => self.aside.one(),
+        });
+        if did {
             self.bell.ring();
         } else {
             self.bell.wait_after(strokes);
@@ -191,15 +217,16 @@ struct Beside<'scope, 'env, 'a, R> {
 }
 
 impl<'env, 'a: 'env, R: Read + Send> Beside<'_, 'env, 'a, R> {
-    /// Starts those for which the share has threads: one that decodes, one that hashes.
+    /// Starts those for which the share has threads: one that decodes, one that hashes, and those that do the rest of what is the sink's.
     fn start(&mut self) -> Result<(), Error> {
         let work = self.work;
-        if self.share.threads() > 1 && self.threads.is_empty() {
-            self.threads.push(named().spawn_scoped(self.scope, move || work.decode()).map_err(not_started)?);
-        }
-        if self.share.threads() > 2 && self.threads.len() == 1 {
-            // Where it cannot be started, the others hash.
-            self.threads.extend(named().spawn_scoped(self.scope, move || work.help(|_| &[Task::Hash, Task::ReadAhead])));
+        for number in self.threads.len()..self.share.threads().saturating_sub(1) {
+            let task = move || match number {
+                0 => work.decode(),
+                1 => work.help(|_| &[Task::Hash, Task::ReadAhead, Task::Aside]),
+                _ => work.help(|_| &[Task::Aside]),
+            };
+            self.threads.push(named().spawn_scoped(self.scope, task).map_err(not_started)?);
         }
         Ok(())
     }

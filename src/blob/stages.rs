@@ -39,17 +39,6 @@ pub(super) struct Piece {
     pub(super) counts: Counts,
 }
 
-/// The next of what is done with a blob.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Task {
-    /// Reads stored bytes before the decoder asks for them.
-    ReadAhead,
-    /// Decodes a piece.
-    Decode,
-    /// Hashes what was read or decoded.
-    Hash,
-}
-
 /// What is done with one blob before its sink gets it.
 pub(super) struct Stages<'a, R> {
     intake: Mutex<Intake<R>>,
@@ -128,14 +117,9 @@ impl<'a, R: Read> Stages<'a, R> {
         self.pieces().take()
     }
 
-    /// Does the first of `tasks` that can be done now; gives whether there was one.
-    pub(super) fn one_of(&self, tasks: &[Task]) -> bool {
-        tasks.iter().any(|task| match task {
-            // Plain bytes are read to where decoded ones go.
-            Task::ReadAhead => self.is_compressed() && self.read(),
-            Task::Decode => self.decode(),
-            Task::Hash => self.hashing.one(),
-        })
+    /// Hashes the next of what was read or decoded; gives whether it did.
+    pub(super) fn hash(&self) -> bool {
+        self.hashing.one()
     }
 
     /// Whether decoding takes much longer than reading, as far as is known.
@@ -143,14 +127,13 @@ impl<'a, R: Read> Stages<'a, R> {
         self.compressed.load(Ordering::Relaxed)
     }
 
-    /// Gives the stream and the digests of all that it took and gave.
-    pub(super) fn finish(self) -> (BlobStream, Digested) {
-        let decoding = self.decoding.into_inner().unwrap_or_else(PoisonError::into_inner);
-        (decoding.stream, self.hashing.finish())
+    /// Reads the next stored bytes, before the decoder asks for them; gives whether it did. Plain ones are read to where decoded ones go.
+    pub(super) fn read_ahead(&self) -> bool {
+        self.is_compressed() && self.read()
     }
 
     /// Decodes the next piece; gives whether it did.
-    fn decode(&self) -> bool {
+    pub(super) fn decode(&self) -> bool {
         let Ok(mut decoding) = self.decoding.try_lock() else { return false };
         if self.pieces().ended {
             return false;
@@ -177,6 +160,12 @@ impl<'a, R: Read> Stages<'a, R> {
         }
         pieces.waiting.extend(filled.err().map(Err));
         true
+    }
+
+    /// Gives the stream and the digests of all that it took and gave.
+    pub(super) fn finish(self) -> (BlobStream, Digested) {
+        let decoding = self.decoding.into_inner().unwrap_or_else(PoisonError::into_inner);
+        (decoding.stream, self.hashing.finish())
     }
 
     /// Reads the next stored bytes; gives whether it did: not where another reads, all that may be held are, or there are none.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::apply::{Applied, Applier};
 use crate::archive::EndOfArchive;
-use crate::blob::{BlobStream, BlobSummary, Buffer, Counts, Expect, LayerProof, Share, Stop, drive, hash_blob};
+use crate::blob::{Aside, BlobStream, BlobSummary, Buffer, Counts, Expect, LayerProof, Share, Stop, drive, hash_blob};
 use crate::entry::Owner;
 use crate::error::Error;
 use crate::layer::LayerStream;
@@ -37,7 +37,8 @@ impl Job<'_> {
     /// Decodes and writes the blob while it is verified.
     pub(crate) fn stream(&mut self, expect: &Expect, blob: impl Read + Send) -> Result<Whole, Error> {
         let mut applier = (self.begin)()?;
-        applier.begin_layer(self.share)?;
+        let aside = Arc::new(Aside::default());
+        applier.begin_layer(self.share, &aside)?;
         let mut entries = LayerStream::new(self.policy, self.caller);
         let stream = BlobStream::new(expect, &self.policy.limits, self.policy.oddities);
         let Self { layer, policy, share, stop, log, .. } = self;
@@ -51,7 +52,7 @@ impl Job<'_> {
             log.progress(&Progress { layer: *layer, blob_bytes, decoded_bytes, entries: entries.entries() });
             Ok(())
         };
-        let driven = drive(blob, stream, share, stop, &mut sink);
+        let driven = drive(blob, stream, share, stop, &aside, &mut sink);
         // What went wrong with a file that was being filled came before whatever stopped the rest.
         applier.settle()?;
         let (proof, summary, events) = driven?;

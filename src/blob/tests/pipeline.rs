@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::blob::{Buffer, Counts, Deadline, Share, Stop, drive};
+use crate::blob::{Aside, Buffer, Counts, Deadline, Share, Stop, drive};
 use crate::observe::CancelToken;
 
 type Seen = (Vec<(Vec<u8>, Counts)>, Result<(BlobSummary, Vec<Reason>), Error>);
@@ -29,7 +29,7 @@ fn drive_with<R: Read + Send>(count: usize, source: R, ask: &Ask, refuse: usize)
         pieces.push((bytes.to_vec(), counts));
         Ok(())
     };
-    let result = drive(source, ask.stream(), &alone(count), &Stop::new(&cancel, None), &mut sink);
+    let result = drive(source, ask.stream(), &alone(count), &Stop::new(&cancel, None), &Aside::default(), &mut sink);
     let result = result.map(|(_proof, summary, events)| (summary, events.into_iter().map(|event| event.reason).collect()));
     (pieces, result)
 }
@@ -174,11 +174,12 @@ fn a_panic_of_the_reader_or_of_the_sink_arrives_on_the_callers_thread() {
     for count in [1, 2, 3] {
         let reader = Slow { blob: &blob, step: 4096, then: Then::Panic };
         let panic = catch_unwind(AssertUnwindSafe(|| {
-            drive(reader, Ask::anything().stream(), &alone(count), &stop, &mut |_, _| Ok(())).map(|_| ())
+            drive(reader, Ask::anything().stream(), &alone(count), &stop, &Aside::default(), &mut |_, _| Ok(())).map(|_| ())
         }));
         assert_eq!(panic.unwrap_err().downcast_ref::<&str>(), Some(&"the reader's"));
         let panic = catch_unwind(AssertUnwindSafe(|| {
-            drive(io::repeat(7), Ask::anything().stream(), &alone(count), &stop, &mut |_, _| panic!("the sink's")).map(|_| ())
+            drive(io::repeat(7), Ask::anything().stream(), &alone(count), &stop, &Aside::default(), &mut |_, _| panic!("the sink's"))
+                .map(|_| ())
         }));
         assert_eq!(panic.unwrap_err().downcast_ref::<&str>(), Some(&"the sink's"));
     }
@@ -194,7 +195,9 @@ fn a_sink_that_keeps_pieces_when_it_fails_or_panics_holds_nobody_up() {
             assert!(kept.len() < 5 || !panics, "the sink's");
             if kept.len() < 5 { Ok(()) } else { Err(Error::new(ErrorKind::PathTraversal, "the sink's")) }
         };
-        let driven = catch_unwind(AssertUnwindSafe(|| drive(io::repeat(7), Ask::anything().stream(), &alone(2), &stop, &mut sink)));
+        let driven = catch_unwind(AssertUnwindSafe(|| {
+            drive(io::repeat(7), Ask::anything().stream(), &alone(2), &stop, &Aside::default(), &mut sink)
+        }));
         assert_eq!(driven.is_err(), panics);
         assert!(driven.is_err() || driven.unwrap().is_err());
         assert!(kept.iter().all(|piece| piece.filled().iter().all(|byte| *byte == 7)));
@@ -206,27 +209,29 @@ fn a_cancelled_token_and_a_passed_deadline_end_an_endless_blob() {
     for count in [1, 2, 3] {
         let cancel = CancelToken::new();
         let mut pieces = 0;
-        let result = drive(io::repeat(7), Ask::anything().stream(), &alone(count), &Stop::new(&cancel, None), &mut |_, _| {
-            pieces += 1;
-            if pieces == 3 {
-                cancel.cancel();
-            }
-            Ok(())
-        });
+        let result =
+            drive(io::repeat(7), Ask::anything().stream(), &alone(count), &Stop::new(&cancel, None), &Aside::default(), &mut |_, _| {
+                pieces += 1;
+                if pieces == 3 {
+                    cancel.cancel();
+                }
+                Ok(())
+            });
         assert_eq!((result.map(|_| ()).map_err(|error| error.kind()), pieces), (Err(ErrorKind::Cancelled), 3));
 
         // Of one read come many pieces.
         let (cancel, bomb, mut pieces) = (CancelToken::new(), gz(&vec![0; 8 << 20]), 0);
-        let result = drive(&bomb[..], Ask::anything().stream(), &alone(count), &Stop::new(&cancel, None), &mut |_, _| {
-            pieces += 1;
-            cancel.cancel();
-            Ok(())
-        });
+        let result =
+            drive(&bomb[..], Ask::anything().stream(), &alone(count), &Stop::new(&cancel, None), &Aside::default(), &mut |_, _| {
+                pieces += 1;
+                cancel.cancel();
+                Ok(())
+            });
         assert_eq!((result.map(|_| ()).map_err(|error| error.kind()), pieces), (Err(ErrorKind::Cancelled), 1));
 
         let cancel = CancelToken::new();
         let stop = Stop::new(&cancel, Deadline::after(Duration::from_millis(20)));
-        let result = drive(io::repeat(7), Ask::anything().stream(), &alone(count), &stop, &mut |_, _| Ok(()));
+        let result = drive(io::repeat(7), Ask::anything().stream(), &alone(count), &stop, &Aside::default(), &mut |_, _| Ok(()));
         assert_eq!(result.map(|_| ()).map_err(|error| error.kind()), Err(ErrorKind::DeadlineExceeded));
     }
 }

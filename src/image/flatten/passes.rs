@@ -10,7 +10,7 @@ use super::merge::{Merge, owned};
 use super::plan::{First, Plan};
 use super::tree::{Kind, Tree};
 use super::{FlatEntry, FlatKind, NOBODY, TreeSink};
-use crate::blob::{BlobStream, BlobSummary, Buffer, Counts, Deadline, LayerProof, Share, Stop, drive, hash_blob};
+use crate::blob::{Aside, BlobStream, BlobSummary, Buffer, Counts, Deadline, LayerProof, Share, Stop, drive, hash_blob};
 use crate::convert::len_u64;
 use crate::entry::Entry;
 use crate::error::{Error, ErrorKind};
@@ -80,7 +80,7 @@ fn read(
     let mut entries = LayerStream::new(policy, NOBODY);
     let stream = BlobStream::new(layer.claim(), &policy.limits, policy.oddities);
     let mut feed = |piece: &Arc<Buffer>, _: Counts| entries.feed(piece.filled(), policy, sink, log);
-    let (proof, summary, events) = drive(layer.open()?, stream, &Share::alone(THREADS), stop, &mut feed)?;
+    let (proof, summary, events) = drive(layer.open()?, stream, &Share::alone(THREADS), stop, &Aside::default(), &mut feed)?;
     events.into_iter().for_each(|event| log.record(event));
     let end = entries.finish(log)?;
     Ok((proof, end, summary))
