@@ -55,12 +55,6 @@ impl Filling {
         self.aside.push(Box::new(move || faults.during(|| fill(job, &failure))));
     }
 
-    /// Fills the files that still wait; gives an error there was, if one is known by now.
-    pub(super) fn fill_waiting(&self) -> Result<(), Error> {
-        while self.aside.one() {}
-        self.check()
-    }
-
     /// Fills the files that still wait, and waits for those that others fill.
     ///
     /// # Errors
@@ -70,7 +64,8 @@ impl Filling {
         self.check()
     }
 
-    fn check(&self) -> Result<(), Error> {
+    /// Gives an error there was, if one is known by now.
+    pub(super) fn check(&self) -> Result<(), Error> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).clone().map_or(Ok(()), Err)
     }
 }

@@ -196,10 +196,10 @@ impl Applier {
         self.piece = Some(Arc::clone(piece));
     }
 
-    /// Says that these bytes are parsed. Files that nobody fills are filled.
+    /// Says that these bytes are parsed; gives an error of a file that another filled, if one is known by now.
     pub(crate) fn end_piece(&mut self) -> Result<(), Error> {
         self.piece = None;
-        self.filling.fill_waiting()
+        self.filling.check()
     }
 
     /// Waits until every file that is complete is filled.

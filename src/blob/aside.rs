@@ -2,12 +2,15 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::bell::Bell;
 
 /// Jobs that wait until a thread is woken for them: one job is not worth it.
 const WAKE: usize = 4;
+/// Pieces that wait for the sink when it is behind.
+const BEHIND: usize = 8;
 
 /// A part of the sink's work that can be done on any thread, in any order.
 pub(crate) type Job = Box<dyn FnOnce() + Send>;
@@ -16,6 +19,8 @@ pub(crate) type Job = Box<dyn FnOnce() + Send>;
 #[derive(Debug, Default)]
 pub(crate) struct Aside {
     jobs: Mutex<Jobs>,
+    /// Whether the sink has more to do than the others.
+    behind: AtomicBool,
     bell: Arc<Bell>,
 }
 
@@ -37,13 +42,18 @@ impl Aside {
         &self.bell
     }
 
-    /// Whether another thread has nothing better to do than jobs, while less than `most` wait.
+    /// Says how many pieces wait for the sink while others have nothing to do that is not done for these.
+    pub(super) fn set_backlog(&self, pieces: usize) {
+        self.behind.store(pieces >= BEHIND, Ordering::Relaxed);
+    }
+
+    /// Whether another thread has nothing better to do than jobs, now or soon, while less than `most` wait.
     pub(crate) fn wants(&self, most: usize) -> bool {
         let (waiting, at_work) = {
             let jobs = self.jobs();
             (jobs.waiting.len(), jobs.at_work)
         };
-        waiting < most && (at_work > 0 || self.bell.is_awaited())
+        waiting < most && (at_work > 0 || self.behind.load(Ordering::Relaxed) || self.bell.is_awaited())
     }
 
     /// Leaves a job to others.
@@ -170,6 +180,16 @@ mod tests {
             assert_eq!([aside.wants(1), aside.wants(2)], [false, true]);
             aside.finish();
         });
+    }
+
+    #[test]
+    fn a_sink_that_is_behind_leaves_jobs_although_nobody_waits_yet() {
+        let aside = Aside::default();
+        assert!(!aside.wants(1));
+        aside.set_backlog(BEHIND);
+        assert!(aside.wants(1));
+        aside.set_backlog(BEHIND - 1);
+        assert!(!aside.wants(1));
     }
 
     #[test]

@@ -31,6 +31,11 @@ impl Hashing {
         self.waiting().push_back(hashed);
     }
 
+    /// How many pieces wait.
+    pub(super) fn backlog(&self) -> usize {
+        self.waiting().len()
+    }
+
     /// Hashes the first of what waits, unless another hashes at this moment; gives whether it did.
     pub(super) fn one(&self) -> bool {
         match self.digests.try_lock() {

@@ -153,6 +153,7 @@ impl<'a, R: Read> Work<'a, R> {
                 First::Is(piece) => {
                     let piece = piece?;
                     stop.check()?;
+                    self.aside.set_backlog(self.stages.backlog());
                     sink(&piece.buffer, piece.counts)?;
                     drop(piece);
                     beside.grow()?;
@@ -161,15 +162,17 @@ impl<'a, R: Read> Work<'a, R> {
                 // Another panicked.
                 First::NotYet if self.is_over() => return Ok(()),
                 // A decoder that has little to do has the time to hash.
-                First::NotYet if beside.help() && !self.stages.is_compressed() => self.one_of(&[Task::Decode, Task::Hash], strokes),
-                First::NotYet => self.one_of(&[Task::Hash, Task::Decode, Task::ReadAhead], strokes),
+                First::NotYet if beside.help() && !self.stages.is_compressed() => {
+                    self.one_of(&[Task::Decode, Task::Aside, Task::Hash], strokes)
+                }
+                First::NotYet => self.one_of(&[Task::Aside, Task::Hash, Task::Decode, Task::ReadAhead], strokes),
             }
         }
     }
 
     /// The decoder's thread.
     fn decode(&self) {
-        self.help(|stages| match stages.is_compressed() {
+        self.help(|stages| match stages.is_compressed() && !stages.hash_is_behind() {
             true => &[Task::Decode, Task::Hash, Task::Aside],
             false => &[Task::Hash, Task::Decode, Task::Aside],
         });

@@ -23,6 +23,9 @@ const DECODED: usize = 48;
 /// Pieces of stored bytes, at most: 6 MiB. One is decoded while others wait for the decoder or the hash.
 const STORED: usize = 24;
 
+/// Pieces that wait for the hash when it is behind. The decoder keeps as many: where another hashes it can go on.
+const HASHED: usize = 24;
+
 /// How far the blob is, at the end of a piece.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
@@ -117,9 +120,19 @@ impl<'a, R: Read> Stages<'a, R> {
         self.pieces().take()
     }
 
+    /// How many pieces wait for whoever applies them.
+    pub(super) fn backlog(&self) -> usize {
+        self.pieces().waiting.len()
+    }
+
     /// Hashes the next of what was read or decoded; gives whether it did.
     pub(super) fn hash(&self) -> bool {
         self.hashing.one()
+    }
+
+    /// Whether so much waits for the hash that hardly any buffer is left for the decoder.
+    pub(super) fn hash_is_behind(&self) -> bool {
+        self.hashing.backlog() >= HASHED
     }
 
     /// Whether decoding takes much longer than reading, as far as is known.

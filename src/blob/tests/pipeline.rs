@@ -186,6 +186,45 @@ fn a_panic_of_the_reader_or_of_the_sink_arrives_on_the_callers_thread() {
 }
 
 #[test]
+fn what_the_sink_leaves_is_done_by_others_while_it_goes_on() {
+    for count in [2, 3, 5] {
+        let (cancel, aside) = (CancelToken::new(), Aside::default());
+        let (blob, mut left) = (gz(&layer()), 0);
+        let mut sink = |_: &Arc<Buffer>, _: Counts| {
+            let (done, jobs) = std::sync::mpsc::channel();
+            for number in 0..8 {
+                let done = done.clone();
+                aside.push(Box::new(move || done.send(number).unwrap()));
+            }
+            drop(done);
+            // Nobody but another thread can: this one waits for it.
+            left += jobs.into_iter().count();
+            Ok(())
+        };
+        drive(&blob[..], Ask::anything().stream(), &alone(count), &Stop::new(&cancel, None), &aside, &mut sink).unwrap();
+        assert_eq!(left, 8 * layer().len().div_ceil(256 << 10));
+    }
+}
+
+#[test]
+fn a_panic_in_what_the_sink_left_arrives_on_the_callers_thread() {
+    for count in [1, 2, 3, 5] {
+        let (cancel, aside) = (CancelToken::new(), Aside::default());
+        let panic = catch_unwind(AssertUnwindSafe(|| {
+            let mut sink = |_: &Arc<Buffer>, _: Counts| {
+                (0..4).for_each(|_| aside.push(Box::new(|| panic!("the job's"))));
+                Ok(())
+            };
+            drive(&gz(&layer())[..], Ask::anything().stream(), &alone(count), &Stop::new(&cancel, None), &aside, &mut sink).map(|_| ())?;
+            // As whoever drives does: what nobody did yet.
+            aside.finish();
+            Ok::<_, Error>(())
+        }));
+        assert_eq!(panic.unwrap_err().downcast_ref::<&str>(), Some(&"the job's"));
+    }
+}
+
+#[test]
 fn a_sink_that_keeps_pieces_when_it_fails_or_panics_holds_nobody_up() {
     for panics in [false, true] {
         let (cancel, mut kept) = (CancelToken::new(), Vec::new());
