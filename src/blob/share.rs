@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind};
 
-/// Threads that one layer has use for: one parses, one decodes, one hashes and four fill files.
+/// Threads that one layer has use for: one parses, one decodes, one hashes and four fill files. More wait for each other in the filesystem.
 const USEFUL: usize = 7;
-/// Threads that a layer has use for that began with one: what fills files is there from the start or not at all.
+/// Threads that a layer has that takes more when it is at work already: the others are for those that begin.
 const USEFUL_LATER: usize = 3;
 
 /// Threads that layers share.
@@ -87,9 +87,9 @@ pub(crate) struct Share {
 }
 
 impl Share {
-    /// For a layer that is alone at work.
+    /// For a layer that is alone at work: no more threads than it has use for.
     pub(crate) fn alone(threads: NonZeroUsize) -> Self {
-        Self { budget: Budget::new(0), layer: 0, threads: AtomicUsize::new(threads.get()), waited: Mutex::default() }
+        Self { budget: Budget::new(0), layer: 0, threads: AtomicUsize::new(threads.get().min(USEFUL)), waited: Mutex::default() }
     }
 
     /// How many there are, the one that asks among them.
@@ -149,6 +149,7 @@ mod tests {
         assert_eq!(parts(4, 3), [2, 1, 1]);
         assert_eq!(parts(2, 2), [1, 1]);
         assert_eq!(parts(32, 2), [7, 7]);
+        assert_eq!(Share::alone(NonZeroUsize::MAX).threads(), 7);
     }
 
     #[test]
