@@ -201,7 +201,7 @@ fn what_the_sink_leaves_is_done_by_others_while_it_goes_on() {
             left += jobs.into_iter().count();
             Ok(())
         };
-        drive(&blob[..], Ask::anything().stream(), &alone(count), &Stop::new(&cancel, None), &aside, &mut sink).unwrap();
+        drive(&blob[..], Ask::anything().stream(), &alone(count), &Stop::new(&cancel, None), &aside, &mut sink).map(drop).unwrap();
         assert_eq!(left, 8 * layer().len().div_ceil(256 << 10));
     }
 }
