@@ -42,7 +42,7 @@ impl Aside {
         &self.bell
     }
 
-    /// Says how many pieces wait for the sink while others have nothing to do that is not done for these.
+    /// Says how many pieces wait for the sink: where they are many, the others will soon have nothing better to do than jobs.
     pub(super) fn set_backlog(&self, pieces: usize) {
         self.behind.store(pieces >= BEHIND, Ordering::Relaxed);
     }

@@ -12,7 +12,6 @@ use std::sync::mpsc::sync_channel;
 use std::thread::{self, Scope, ScopedJoinHandle};
 
 use super::aside::Aside;
-use super::bell::Bell;
 use super::filler::Filler;
 use super::pool::{Buffer, Pool};
 use super::reader::{BlobStream, BlobSummary, LayerProof, PIECE};
@@ -50,14 +49,13 @@ pub(crate) fn drive<R: Read + Send>(
     sink: Sink<'_>,
 ) -> Result<Driven, Error> {
     let stages = Stages::new(source, stream, stop, aside.bell());
-    let work = Work { stages, aside, bell: aside.bell(), over: AtomicBool::new(false) };
+    let work = Work { stages, aside, over: AtomicBool::new(false) };
     thread::scope(|scope| {
         let mut beside = Beside { scope, work: &work, share, threads: Vec::new() };
-        beside.start()?;
         let consumed = {
-            // However this ends, those beside must too.
+            // However this ends, those beside must too: also where one of them cannot be started.
             let _over = Over(&work);
-            work.consume(&mut beside, stop, sink)
+            beside.start().and_then(|()| work.consume(&mut beside, stop, sink))
         };
         beside.join();
         consumed
@@ -124,9 +122,8 @@ enum Task {
 /// What the threads of one blob have in common.
 struct Work<'a, R> {
     stages: Stages<'a, R>,
+    /// Its bell is rung whenever a stage went on, a buffer came back or the sink left something to others.
     aside: &'a Aside,
-    /// Rung whenever a stage went on, a buffer came back or the sink left something to others.
-    bell: &'a Bell,
     /// Whether nothing is to be done any more, for whatever reason.
     over: AtomicBool,
 }
@@ -137,7 +134,7 @@ struct Over<'a, 'b, R>(&'a Work<'b, R>);
 impl<R> Drop for Over<'_, '_, R> {
     fn drop(&mut self) {
         self.0.over.store(true, Ordering::Relaxed);
-        self.0.bell.ring();
+        self.0.aside.bell().ring();
     }
 }
 
@@ -148,7 +145,7 @@ impl<'a, R: Read> Work<'a, R> {
         R: Send,
     {
         loop {
-            let strokes = self.bell.strokes();
+            let strokes = self.aside.bell().strokes();
             match self.stages.piece() {
                 First::Is(piece) => {
                     let piece = piece?;
@@ -183,7 +180,7 @@ impl<'a, R: Read> Work<'a, R> {
         let _over = Over(self);
         loop {
             // Asked for before all else: whatever happens from now on wakes this thread.
-            let strokes = self.bell.strokes();
+            let strokes = self.aside.bell().strokes();
             if self.is_over() {
                 return;
             }
@@ -200,9 +197,9 @@ impl<'a, R: Read> Work<'a, R> {
             Task::Aside => self.aside.one(),
         });
         if did {
-            self.bell.ring();
+            self.aside.bell().ring();
         } else {
-            self.bell.wait_after(strokes);
+            self.aside.bell().wait_after(strokes);
         }
     }
 
@@ -229,7 +226,12 @@ impl<'env, 'a: 'env, R: Read + Send> Beside<'_, 'env, 'a, R> {
                 1 => work.help(|_| &[Task::Hash, Task::ReadAhead, Task::Aside]),
                 _ => work.help(|_| &[Task::Aside]),
             };
-            self.threads.push(named().spawn_scoped(self.scope, task).map_err(not_started)?);
+            match named().spawn_scoped(self.scope, task) {
+                Ok(thread) => self.threads.push(thread),
+                Err(error) if number == 0 => return Err(not_started(error)),
+                // The others do its work.
+                Err(_) => break,
+            }
         }
         Ok(())
     }
