@@ -10,8 +10,10 @@ use crate::cases::Place;
 const TRACED: &str = "trace=%file,%network,fchmod,fchown,fsetxattr,fremovexattr,ftruncate,fallocate,copy_file_range,sendfile,splice,\
     fchdir,setns,unshare,open_by_handle_at,name_to_handle_at,fork,vfork,clone,clone3,ptrace,kill,fcntl,dup,dup2,dup3";
 
-/// What the loader and the standard library read of every program.
-const SYSTEM_FILES: [&str; 5] = ["/etc/ld.so.cache", "/etc/ld.so.preload", "/proc/self/maps", "/dev/null", "/proc/self/fd"];
+/// What the loader and the standard library read of every program. The last is read by `malloc` of glibc where a thread gives memory
+/// back.
+const SYSTEM_FILES: [&str; 6] =
+    ["/etc/ld.so.cache", "/etc/ld.so.preload", "/proc/self/maps", "/dev/null", "/proc/self/fd", "/proc/sys/vm/overcommit_memory"];
 const SYSTEM_DIRS: [&str; 4] = ["/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/"];
 
 /// What a child may name.
@@ -261,6 +263,7 @@ pub const PLANTED: &[&str] = &[
     r#"openat(4</>, "etc", O_RDONLY|O_NOFOLLOW) = 5</etc>"#,
     r#"openat(AT_FDCWD</>, "/etc/passwd", O_RDONLY) = 5</etc/passwd>"#,
     r#"openat(AT_FDCWD</>, "/dev/null", O_WRONLY) = 5</dev/null>"#,
+    r#"openat(AT_FDCWD</>, "/proc/sys/vm/overcommit_memory", O_WRONLY) = 5</proc/sys/vm/overcommit_memory>"#,
     r#"openat(AT_FDCWD</>, "/w/dest/../canary", O_RDONLY) = 5</w/canary>"#,
     r#"newfstatat(4</w/canary>, "file", {}, AT_SYMLINK_NOFOLLOW) = 0"#,
     r#"chdir("/w/dest") = 0"#,
@@ -271,6 +274,7 @@ pub const PLANTED: &[&str] = &[
 
 /// As those, but without fault.
 pub const HARMLESS: &[&str] = &[
+    r#"openat(AT_FDCWD</>, "/proc/sys/vm/overcommit_memory", O_RDONLY|O_CLOEXEC) = 5</proc/sys/vm/overcommit_memory>"#,
     r#"mkdirat(4</w/dest/a>, "b", 0700) = 0"#,
     r#"mkdirat(4</w>, ".dest.safe-layers-0123456789abcdef", 0700) = 0"#,
     r#"symlinkat("/etc/passwd", 4</w/dest/a\74b\76>, "x\"y, z") = 0"#,
