@@ -14,7 +14,7 @@ use safe_layers::{Digest, Error, LayerReader, Ownership, Policy, Root, Unpacker,
 use serde_json::json;
 
 use super::Accepted;
-use super::world::place;
+use super::world::Scratch;
 use crate::common::builder::tar;
 use crate::common::images::{Node, OCI_CONFIG, OCI_MANIFEST, Recipe, Stored, descriptor, hex, image as recipe};
 
@@ -25,7 +25,7 @@ pub fn image(input: &[u8]) -> Accepted {
     let whole = whole();
     let (pin, config) = (whole.pin, whole.config_digest);
     let changed = input.chunks_exact(3).take(MOST).fold(whole, changed);
-    let dir = tempfile::Builder::new().prefix("safe-layers-fuzz-").tempdir_in(place()).unwrap();
+    let dir = Scratch::new();
     let at = dir.path().join("layout");
     std::fs::create_dir(&at).unwrap();
     changed.write(&at);

@@ -14,6 +14,8 @@ use std::sync::OnceLock;
 use safe_layers::{Error, Expect, Policy, Root, Unpacked, Unpacker};
 use tempfile::TempDir;
 
+use crate::common::canary::make_removable;
+
 /// An object: its type and mode, time, names, length, and content or target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
@@ -26,15 +28,34 @@ pub struct Node {
 
 pub type Tree = BTreeMap<PathBuf, Node>;
 
+/// A new directory in [`place`]. It goes with the value, whatever an unpack made there: an ordinary user cannot enter each of that.
+pub struct Scratch(TempDir);
+
+impl Scratch {
+    pub fn new() -> Self {
+        Self(tempfile::Builder::new().prefix("safe-layers-fuzz-").tempdir_in(place()).unwrap())
+    }
+
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        make_removable(self.path()).ok();
+    }
+}
+
 /// A directory with a canary in it; the destination stands beside that.
 pub struct World {
-    dir: TempDir,
+    dir: Scratch,
     before: Tree,
 }
 
 impl World {
     pub fn new() -> Self {
-        let dir = tempfile::Builder::new().prefix("safe-layers-fuzz-").tempdir_in(place()).unwrap();
+        let dir = Scratch::new();
         let canary = dir.path().join("canary");
         fs::create_dir_all(canary.join("a")).unwrap();
         for name in ["b", "a/a"] {
@@ -132,7 +153,7 @@ impl World {
 
     pub fn clear_at(&self, dir: &Path) {
         if dir.symlink_metadata().is_ok() {
-            open_up(dir);
+            make_removable(dir).unwrap();
             fs::remove_dir_all(dir).unwrap();
         }
     }
@@ -179,18 +200,8 @@ fn walk(root: &Path, below: &Path, tree: &mut Tree, opened: bool) {
     }
 }
 
-/// Lets an ordinary user remove a tree whose directories may be closed.
-fn open_up(dir: &Path) {
-    fs::set_permissions(dir, Permissions::from_mode(0o700)).unwrap();
-    for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
-        if entry.file_type().unwrap().is_dir() {
-            open_up(&entry.path());
-        }
-    }
-}
-
 /// Memory, if its files hold attributes of users, else where temporary files go.
-pub fn place() -> &'static Path {
+fn place() -> &'static Path {
     static PLACE: OnceLock<PathBuf> = OnceLock::new();
     PLACE.get_or_init(|| {
         let shm = Path::new("/dev/shm");
