@@ -157,7 +157,8 @@ impl Unpacker {
 
     /// Sets how many threads work on a layer, the caller's among them; more than 7 are not used. With one, the caller's does everything. A second
     /// decodes, a third hashes, and further ones, at most 4, fill small files; whichever has nothing to do helps the others: it reads,
-    /// decodes, hashes or fills. Only the caller's parses, and makes or removes names, so the result is the same.
+    /// decodes, hashes or fills. Only the caller's parses, and makes or removes names, so the result is the same. Where one cannot be started,
+    /// those that run do its work.
     ///
     /// Layers that are [side by side](Self::apply_all) have so many together: each one at first, or its part where there are fewer layers
     /// than threads; and one that has no other beside it any more, or only such that wait for it, takes theirs.

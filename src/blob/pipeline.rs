@@ -6,9 +6,9 @@
 //! order and errors are those of one thread.
 
 use std::io::Read;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, Scope, ScopedJoinHandle};
 
 use super::aside::Aside;
@@ -53,9 +53,10 @@ pub(crate) fn drive<R: Read + Send>(
     thread::scope(|scope| {
         let mut beside = Beside { scope, work: &work, share, threads: Vec::new() };
         let consumed = {
-            // However this ends, those beside must too: also where one of them cannot be started.
+            // However this ends, those beside must too.
             let _over = Over(&work);
-            beside.start().and_then(|()| work.consume(&mut beside, stop, sink))
+            beside.start();
+            work.consume(&mut beside, stop, sink)
         };
         beside.join();
         consumed
@@ -78,29 +79,31 @@ pub(super) fn read_through(
     take: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let (mut source, mut pool) = (Filler::new(source), Pool::new(AHEAD, PIECE, &Arc::default()));
-    let mut next = move || {
+    let next = Mutex::new(move || {
         let mut piece = pool.wait();
         let read = source.fill(piece.room(), &|| stop.check())?;
         piece.advance(read);
         Ok((read > 0).then_some(piece))
-    };
-    if share.threads() == 1 {
+    });
+    // Locked once, by the thread that reads all of it.
+    let each = &|take: &mut dyn FnMut(Buffer) -> Result<(), Error>| {
+        let mut next = next.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(piece) = next()? {
-            take(piece.filled())?;
+            take(piece)?;
         }
-        return Ok(());
+        Ok(())
+    };
+    let mut here = |piece: Buffer| take(piece.filled());
+    if share.threads() == 1 {
+        return each(&mut here);
     }
     thread::scope(|scope| {
         let (to_caller, pieces) = sync_channel(AHEAD);
-        let read = move || {
-            while let Some(piece) = next()? {
-                // The caller's side has its own error where it is gone; this one is never seen.
-                to_caller.send(piece).map_err(|_| Error::new(ErrorKind::Cancelled, "the hash has stopped"))?;
-            }
-            Ok(())
-        };
-        let reader = named().spawn_scoped(scope, read).map_err(not_started)?;
-        let taken = pieces.into_iter().try_for_each(|piece| take(piece.filled()));
+        // The caller's side has its own error where it is gone; this one is never seen.
+        let gone = |_| Error::new(ErrorKind::Cancelled, "the hash has stopped");
+        let read = move || each(&mut |piece| to_caller.send(piece).map_err(gone));
+        let Ok(reader) = named().spawn_scoped(scope, read) else { return each(&mut here) };
+        let taken = pieces.into_iter().try_for_each(here);
         let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         taken.and(read)
     })
@@ -153,7 +156,7 @@ impl<'a, R: Read> Work<'a, R> {
                     self.aside.set_backlog(self.stages.backlog());
                     sink(&piece.buffer, piece.counts)?;
                     drop(piece);
-                    beside.grow()?;
+                    beside.grow();
                 }
                 First::End => return Ok(()),
                 // Another panicked.
@@ -218,7 +221,8 @@ struct Beside<'scope, 'env, 'a, R> {
 
 impl<'env, 'a: 'env, R: Read + Send> Beside<'_, 'env, 'a, R> {
     /// Starts those for which the share has threads: one that decodes, one that hashes, and those that do the rest of what is the sink's.
-    fn start(&mut self) -> Result<(), Error> {
+    /// Where one cannot be started, those that run do its work.
+    fn start(&mut self) {
         let work = self.work;
         for number in self.threads.len()..self.share.threads().saturating_sub(1) {
             let task = move || match number {
@@ -226,19 +230,16 @@ impl<'env, 'a: 'env, R: Read + Send> Beside<'_, 'env, 'a, R> {
                 1 => work.help(|_| &[Task::Hash, Task::ReadAhead, Task::Aside]),
                 _ => work.help(|_| &[Task::Aside]),
             };
-            match named().spawn_scoped(self.scope, task) {
-                Ok(thread) => self.threads.push(thread),
-                Err(error) if number == 0 => return Err(not_started(error)),
-                // The others do its work.
-                Err(_) => break,
-            }
+            let Ok(thread) = named().spawn_scoped(self.scope, task) else { return };
+            self.threads.push(thread);
         }
-        Ok(())
     }
 
     /// Starts more when there are threads for them.
-    fn grow(&mut self) -> Result<(), Error> {
-        if self.share.grow() { self.start() } else { Ok(()) }
+    fn grow(&mut self) {
+        if self.share.grow() {
+            self.start();
+        }
     }
 
     /// Whether there are any.
@@ -256,8 +257,4 @@ impl<'env, 'a: 'env, R: Read + Send> Beside<'_, 'env, 'a, R> {
 
 fn named() -> thread::Builder {
     thread::Builder::new().name("safe-layers".into())
-}
-
-fn not_started(error: std::io::Error) -> Error {
-    Error::io("starting a thread", &error)
 }

@@ -1,5 +1,7 @@
-//! Too little disk, inodes, handles, file size or memory; what the work costs; whether anything is kept.
+//! Too little disk, inodes, handles, file size, memory or threads; what the work costs; whether anything is kept.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -22,10 +24,14 @@ pub fn run(settings: &Settings) -> Counts {
         for (what, option, values) in process_limits(settings) {
             swept(what, &limited(option, &values, job, &layers, &reference));
         }
-        match Cgroup::new() {
+        match Cgroup::new(&MEMORY) {
             Some(group) => swept("little memory (cgroup)", &little_memory(&group, job, &layers, &reference, settings)),
             None => counts.note("No memory cgroup: none can be made here."),
         }
+    }
+    match Cgroup::new(&THREADS) {
+        Some(group) => few_threads(&group, &layers, &mut counts),
+        None => counts.note("No cgroup that bounds threads: none can be made here."),
     }
     let careless = Job::Naive("careless");
     let tally = small_disks(&disk, careless, &layers, &Reference::of(careless, &layers), settings);
@@ -129,27 +135,38 @@ fn shell(script: &str, words: Vec<String>) -> Vec<String> {
     ["sh", "-c", script, "sh"].into_iter().map(str::to_owned).chain(words).collect()
 }
 
-/// A memory cgroup of its own, gone with the value.
+/// Where a resource can be bounded: hierarchies of version 1 or 2, with the file of the bound.
+type Hierarchies = [(&'static str, &'static str); 2];
+
+const MEMORY: Hierarchies = [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")];
+const THREADS: Hierarchies = [("/sys/fs/cgroup/pids", "pids.max"), ("/sys/fs/cgroup", "pids.max")];
+
+/// A cgroup of its own, gone with the value.
 struct Cgroup {
     dir: PathBuf,
     limit: &'static str,
 }
 
 impl Cgroup {
-    /// In the hierarchy of version 1 or 2, if one can be made there.
-    fn new() -> Option<Self> {
+    /// In the first hierarchy where one can be made that bounds, most first.
+    fn new(hierarchies: &Hierarchies) -> Option<Self> {
         let name = format!("safe-layers-torture-{}", std::process::id());
-        let hierarchies = [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")];
-        hierarchies.into_iter().find_map(|(hierarchy, limit)| {
+        hierarchies.iter().find_map(|(hierarchy, limit)| {
             let dir = Path::new(hierarchy).join(&name);
             std::fs::create_dir(&dir).ok()?;
             let group = Self { dir, limit };
-            group.set(64 * MIB).then_some(group)
+            group.set("max").or_else(|_| group.set("-1")).ok().map(|()| group)
         })
     }
 
-    fn set(&self, bytes: u64) -> bool {
-        std::fs::write(self.dir.join(self.limit), bytes.to_string()).is_ok()
+    /// Where the directory is in no hierarchy, it has no such file.
+    fn set(&self, most: &str) -> std::io::Result<()> {
+        File::options().write(true).open(self.dir.join(self.limit))?.write_all(most.as_bytes())
+    }
+
+    /// The words that run others in it.
+    fn within(&self, words: Vec<String>) -> Vec<String> {
+        shell(&format!("echo $$ > {}/cgroup.procs; exec \"$@\"", self.dir.display()), words)
     }
 }
 
@@ -165,14 +182,38 @@ fn little_memory(group: &Cgroup, job: Job, layers: &Layers, reference: &Referenc
     let mut tally = Tally::default();
     for quarters in (1..48).step_by(settings.pick(6, 1) as usize) {
         let place = Place::within(&disk.path());
-        if !group.set(quarters * MIB / 4) {
-            tally.add(Err(format!("no limit of {quarters}/4 MiB could be set")));
+        if let Err(error) = group.set(&(quarters * MIB / 4).to_string()) {
+            tally.add(Err(format!("no limit of {quarters}/4 MiB could be set: {error}")));
             continue;
         }
-        let script = format!("echo $$ > {}/cgroup.procs; exec \"$@\"", group.dir.display());
-        let ran = sweep::run(&shell(&script, job.words(layers, &place.dir(), false)), place.scratch());
+        let ran = sweep::run(&group.within(job.words(layers, &place.dir(), false)), place.scratch());
         tally.add(judge(job, layers, reference, &ran, &place).map_err(|wrong| format!("{quarters}/4 MiB: {wrong}")));
         std::fs::remove_dir_all(place.dir()).expect("the tree");
     }
     tally
+}
+
+/// Where threads cannot be started, those that run do the work.
+fn few_threads(group: &Cgroup, layers: &Layers, counts: &mut Counts) {
+    let run = |most: u32, words, place: &Place| {
+        group.set(&most.to_string()).expect("a bound");
+        sweep::run(&group.within(words), place.scratch())
+    };
+    let ran = run(1, shell("true & wait $!", Vec::new()), &Place::new());
+    counts.control("few threads: a program that cannot do without another", 1, (!ran.succeeded()).into());
+    for (form, threads) in [("merged", 2), ("merged", 4), ("overlay-user", 4)] {
+        let job = Job::Unpack { form, threads, durable: false };
+        let reference = Reference::of(job, layers);
+        let mut tally = Tally::default();
+        for most in 1..=threads {
+            let place = Place::new();
+            let ran = run(most, job.words(layers, &place.dir(), false), &place);
+            let outcome = judge(job, layers, &reference, &ran, &place);
+            tally.add(match outcome {
+                Ok(outcome) if outcome != "exact" => Err(format!("at most {most} threads: {outcome}: {}", ran.err)),
+                outcome => outcome.map_err(|wrong| format!("at most {most} threads: {wrong}")),
+            });
+        }
+        enter(counts, &format!("few threads (cgroup) ({})", job.name()), &tally);
+    }
 }
