@@ -1,8 +1,10 @@
-//! Of what the crate's tests share, the parts that targets need: the model, overlays in memory, snapshots.
-#![allow(dead_code, clippy::should_implement_trait)]
+//! Of what the crate's tests share, the parts that targets need: the model, overlays in memory, snapshots, how a tree is made removable.
+#![allow(dead_code, clippy::new_without_default, clippy::should_implement_trait)]
 
 #[path = "../../tests/common/builder.rs"]
 pub mod builder;
+#[path = "../../tests/common/canary.rs"]
+pub mod canary;
 #[path = "../../tests/common/engine.rs"]
 pub mod engine;
 #[path = "../../tests/common/images.rs"]
