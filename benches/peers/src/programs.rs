@@ -79,6 +79,7 @@ const fn program(name: &'static str, role: Role, checks: Checks, how: How) -> Pr
 pub const PROGRAMS: &[Program] = &[
     program(OURS, Role::Ours, Checks::Both, How::Ours("apply", "0")),
     program(OURS_ALONE, Role::Ours, Checks::Both, How::Ours("apply", "1")),
+    program("safe-layers-4", Role::Ours, Checks::Both, How::Ours("apply", "4")),
     program("safe-layers-file", Role::Ours, Checks::Both, How::Ours("apply_file", "0")),
     program("tar-miniz", Role::Peer, Checks::Nothing, How::MinizTar),
     program("tar-zlib-rs", Role::Peer, Checks::Nothing, How::ZlibRs("tar")),
