@@ -6,9 +6,9 @@
 //! order and errors are those of one thread.
 
 use std::io::Read;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, Scope, ScopedJoinHandle};
 
 use super::aside::Aside;
@@ -68,7 +68,7 @@ pub(crate) fn drive<R: Read + Send>(
 }
 
 /// Gives `take` the bytes of `source` to its end, in pieces of 256 KiB but the last. With two threads or more `source` is read on one
-/// of its own, a few pieces ahead.
+/// of its own, a few pieces ahead, where that can be started.
 ///
 /// # Errors
 /// The first of: an error of `source`, of `take`, of `stop`.
@@ -79,33 +79,41 @@ pub(super) fn read_through(
     take: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let (mut source, mut pool) = (Filler::new(source), Pool::new(AHEAD, PIECE, &Arc::default()));
-    let next = Mutex::new(move || {
+    let mut next = move || {
         let mut piece = pool.wait();
         let read = source.fill(piece.room(), &|| stop.check())?;
         piece.advance(read);
         Ok((read > 0).then_some(piece))
-    });
-    // Locked once, by the thread that reads all of it.
-    let each = &|take: &mut dyn FnMut(Buffer) -> Result<(), Error>| {
-        let mut next = next.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(piece) = next()? {
-            take(piece)?;
-        }
-        Ok(())
     };
-    let mut here = |piece: Buffer| take(piece.filled());
-    if share.threads() == 1 {
-        return each(&mut here);
+    if share.threads() > 1
+        && let Some(read) = read_beside(&mut next, take)
+    {
+        return read;
     }
+    while let Some(piece) = next()? {
+        take(piece.filled())?;
+    }
+    Ok(())
+}
+
+/// Gives `take` what `next` reads on a thread of its own; none, and nothing is read, where that cannot be started.
+fn read_beside(
+    next: &mut (dyn FnMut() -> Result<Option<Buffer>, Error> + Send),
+    take: &mut dyn FnMut(&[u8]) -> Result<(), Error>,
+) -> Option<Result<(), Error>> {
     thread::scope(|scope| {
         let (to_caller, pieces) = sync_channel(AHEAD);
-        // The caller's side has its own error where it is gone; this one is never seen.
-        let gone = |_| Error::new(ErrorKind::Cancelled, "the hash has stopped");
-        let read = move || each(&mut |piece| to_caller.send(piece).map_err(gone));
-        let Ok(reader) = named().spawn_scoped(scope, read) else { return each(&mut here) };
-        let taken = pieces.into_iter().try_for_each(here);
+        let read = move || {
+            while let Some(piece) = next()? {
+                // The caller's side has its own error where it is gone; this one is never seen.
+                to_caller.send(piece).map_err(|_| Error::new(ErrorKind::Cancelled, "the hash has stopped"))?;
+            }
+            Ok(())
+        };
+        let reader = named().spawn_scoped(scope, read).ok()?;
+        let taken = pieces.into_iter().try_for_each(|piece| take(piece.filled()));
         let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        taken.and(read)
+        Some(taken.and(read))
     })
 }
 
